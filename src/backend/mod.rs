@@ -1,0 +1,5 @@
+//! The stores that keep the contract: `file` on the engine, `memory` on nothing but a list.
+
+#![forbid(unsafe_code)]
+
+pub(crate) mod memory;

@@ -1,0 +1,66 @@
+//! The one module that reaches `bincode`: bounded encoding of what has no fixed layout.
+//!
+//! Every decode has a limit on what it may allocate and must consume its whole input: without a
+//! limit nine hostile bytes make bincode 2.0.1 reserve a gigabyte, and without the second rule
+//! trailing garbage would pass unseen.
+
+#![forbid(unsafe_code)]
+
+use bincode::config::{Configuration, LittleEndian, Varint};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Bytes that one decoded value may take in memory; the largest payload there is.
+const DECODED_BYTES_MAX: usize = 16 << 20;
+
+type Settings = Configuration<LittleEndian, Varint, bincode::config::Limit<DECODED_BYTES_MAX>>;
+
+/// What was wrong with a value or with its bytes.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EncodingError {
+    #[error("the value can not be encoded: {0}")]
+    Encode(#[from] bincode::error::EncodeError),
+    #[error("the bytes are no encoded value of this type: {0}")]
+    Decode(#[from] bincode::error::DecodeError),
+    #[error("{0} bytes follow the encoded value")]
+    Trailing(usize),
+}
+
+fn settings() -> Settings {
+    bincode::config::standard().with_limit::<DECODED_BYTES_MAX>()
+}
+
+/// Encodes a value with bincode's standard configuration.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodingError> {
+    Ok(bincode::serde::encode_to_vec(value, settings())?)
+}
+
+/// Decodes a value that fills `bytes` to the last one.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EncodingError> {
+    let (value, consumed) = bincode::serde::decode_from_slice(bytes, settings())?;
+    match bytes.len() - consumed {
+        0 => Ok(value),
+        trailing => Err(EncodingError::Trailing(trailing)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn hostile_lengths_are_refused_without_reserving_memory() {
+        let bytes = [253, 255, 255, 255, 255, 255, 255, 255, 0];
+        assert!(decode::<Vec<u8>>(&bytes).is_err());
+        assert!(decode::<BTreeMap<String, String>>(&bytes).is_err());
+        assert!(decode::<Vec<u64>>(&bytes).is_err());
+    }
+
+    #[test]
+    fn bytes_behind_a_value_are_refused() {
+        let mut bytes = encode(&7_u32).unwrap();
+        bytes.push(0);
+        assert!(matches!(decode::<u32>(&bytes), Err(EncodingError::Trailing(1))));
+    }
+}

@@ -1,0 +1,377 @@
+//! The one error type: what went wrong, where, and what the caller can do about it.
+//!
+//! Four kinds are told apart by type (CONTRACT E1): rejections, after which nothing was written and
+//! the store goes on; an unknown outcome; damage, with file and offset; and misuse or an environment
+//! that does not let the store work.
+
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::event::EventId;
+use crate::position::{GlobalPosition, StreamVersion};
+use crate::store::{CheckFailure, ExpectedVersion};
+use crate::stream::{StreamId, shown};
+
+/// What a fallible call of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Everything that can go wrong.
+///
+/// # Examples
+///
+/// ```
+/// use annals::{Error, EventStore, ExpectedVersion, MemoryStore, NewEvent, StreamId};
+///
+/// let store = MemoryStore::new();
+/// let stream = StreamId::new("Task", "task-1")?;
+/// let refused = store.append(&stream, ExpectedVersion::StreamExists, vec![NewEvent::new("Done", "")]);
+/// assert!(matches!(refused, Err(Error::Conflict { .. })));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The stream was not at the expected version; nothing was written.
+    ///
+    /// What to do: load the stream again, decide anew, retry with its version.
+    #[error("conflict on stream {stream}: expected {expected}, but its version is {actual}")]
+    #[doc(alias = "OptimisticLockError")]
+    Conflict {
+        /// The stream that was to be appended to.
+        stream: StreamId,
+        /// What the caller expected.
+        expected: ExpectedVersion,
+        /// The version the stream has.
+        actual: StreamVersion,
+    },
+
+    /// A commit was refused by its expected versions or conditions; nothing was written.
+    ///
+    /// What to do: read again what the failures name, decide anew, retry.
+    #[error("commit refused: {}", shown_failures(failures))]
+    CommitRefused {
+        /// Every check that failed, in the order of the commit: versions, then conditions.
+        failures: Vec<CheckFailure>,
+    },
+
+    /// An event id is already recorded and the commit asked for `OnDuplicate::Reject`; nothing was
+    /// written.
+    ///
+    /// What to do: leave the event out, or let duplicates be skipped.
+    #[error("event {event_id} is already in stream {stream}")]
+    DuplicateEvent {
+        /// The id that was there already.
+        event_id: EventId,
+        /// The stream that holds it.
+        stream: StreamId,
+        /// Where it is recorded; `None` when its double is in the same commit.
+        global_position: Option<GlobalPosition>,
+    },
+
+    /// An event id is already taken by a different event; nothing was written.
+    ///
+    /// What to do: this is a mistake of the caller: give every event an id of its own.
+    #[error("event id {event_id} is taken by an event of stream {stream} with another {difference}")]
+    EventIdTaken {
+        /// The id that was given twice.
+        event_id: EventId,
+        /// The stream that holds the other event.
+        stream: StreamId,
+        /// Where the other is recorded; `None` when it is in the same commit.
+        global_position: Option<GlobalPosition>,
+        /// In what the two differ first.
+        difference: Difference,
+    },
+
+    /// An event claimed a stream version other than the one it would get; nothing was written.
+    ///
+    /// What to do: load the stream again and number the events after its version, or claim none.
+    #[error("event {event_id} claims version {claimed} of stream {stream}, but it is version {assigned}")]
+    VersionMismatch {
+        /// The stream that was to be appended to.
+        stream: StreamId,
+        /// The event that made the claim.
+        event_id: EventId,
+        /// The version it claimed.
+        claimed: StreamVersion,
+        /// The version it would get, or was recorded with.
+        assigned: StreamVersion,
+    },
+
+    /// Something was larger than it may be; nothing was written.
+    ///
+    /// What to do: make it smaller, or split the commit; see [`crate::limits`].
+    #[error("{what} is over its limit: {actual} of at most {limit}")]
+    Limit {
+        /// What was too large.
+        what: &'static str,
+        /// How large it may be.
+        limit: u64,
+        /// How large it was.
+        actual: u64,
+    },
+
+    /// A name breaks the rules for names; nothing was written.
+    ///
+    /// What to do: correct the name as the message says.
+    #[error("invalid {what} \"{name}\": {reason}")]
+    InvalidName {
+        /// What the name was for.
+        what: &'static str,
+        /// The name, shortened and escaped.
+        name: String,
+        /// Which rule it breaks.
+        reason: &'static str,
+    },
+
+    /// An option has a value that the store can not work with.
+    ///
+    /// What to do: correct the option as the message says.
+    #[error("invalid option {option}: {reason}")]
+    InvalidOption {
+        /// The option's name.
+        option: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A payload or metadata map could not be encoded or decoded.
+    ///
+    /// What to do: check that the type is the one that was recorded.
+    #[error("payload: {0}")]
+    Payload(#[source] Source),
+
+    /// There is no room on the device for the next segment; nothing was written.
+    ///
+    /// What to do: make room and retry; the store goes on by itself.
+    #[error("no space left on the device for {}: make room and retry", path.display())]
+    NoSpace {
+        /// The file that could not grow.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+
+    /// Writing or syncing a commit failed: it may or may not be there after reopening.
+    ///
+    /// What to do: open the store again and retry with the same event ids: what was recorded is
+    /// recognised. Until then the store refuses writes.
+    #[error("outcome unknown: {cause}; open the store again and retry with the same event ids")]
+    OutcomeUnknown {
+        /// The failure that left the outcome unknown.
+        #[source]
+        cause: Arc<PoisonCause>,
+    },
+
+    /// An earlier write or sync failed and the store refuses writes; nothing was written.
+    ///
+    /// What to do: open the store again.
+    #[error("the store takes no more writes since {cause}; open it again")]
+    Poisoned {
+        /// The failure that poisoned the store.
+        #[source]
+        cause: Arc<PoisonCause>,
+    },
+
+    /// Bytes that had been durable no longer verify.
+    ///
+    /// What to do: restore a backup, or open the store read-only to read all that still verifies.
+    #[error("{0}")]
+    Damage(Box<Damage>),
+
+    /// There is no store at the path.
+    ///
+    /// What to do: check the path; a store is made by opening it for writing.
+    #[error("there is no store at {}", path.display())]
+    Missing {
+        /// The path that was given.
+        path: PathBuf,
+    },
+
+    /// The path is something else than a directory.
+    ///
+    /// What to do: give the path of a directory, or one where none is yet.
+    #[error("{} is not a directory", path.display())]
+    NotADirectory {
+        /// The path that was given.
+        path: PathBuf,
+    },
+
+    /// The directory holds files but no store.
+    ///
+    /// What to do: give the path of a store or of an empty directory.
+    #[error("{} holds other files and no store ({found}): choose an empty directory", path.display())]
+    NotAStore {
+        /// The path that was given.
+        path: PathBuf,
+        /// A file that is there, or what is missing.
+        found: String,
+    },
+
+    /// The store is open for writing elsewhere: in another process, or in this one.
+    ///
+    /// What to do: close it there, or open it read-only.
+    #[error("the store at {} is already open for writing", path.display())]
+    Locked {
+        /// The path that was given.
+        path: PathBuf,
+    },
+
+    /// A file has a format that this version does not know.
+    ///
+    /// What to do: use a version of annals that knows it.
+    #[error("{} has format {found}, this version of annals knows up to {supported}", file.display())]
+    Incompatible {
+        /// The file with the other format.
+        file: PathBuf,
+        /// What was found: a version, or feature flags.
+        found: String,
+        /// What this version supports.
+        supported: String,
+    },
+
+    /// The store was opened read-only.
+    ///
+    /// What to do: open it with [`FileStore::open`](crate::FileStore::open).
+    #[error("the store was opened read-only")]
+    ReadOnly,
+
+    /// The store has been closed.
+    ///
+    /// What to do: open it again.
+    #[error("the store is closed")]
+    Closed,
+
+    /// The system refused an operation on a file.
+    ///
+    /// What to do: mend what the source says; nothing was written by the call that failed.
+    #[error("can not {operation} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// In what two events with the same id differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Difference {
+    /// They are in different streams.
+    Stream,
+    /// They have different event types.
+    EventType,
+    /// They have different payloads.
+    Payload,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stream => "stream",
+            Self::EventType => "event type",
+            Self::Payload => "payload",
+        })
+    }
+}
+
+/// Bytes that had been durable and no longer verify, and what is lost with them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// Where in the file the damage begins, in bytes.
+    pub offset: u64,
+    /// What does not verify.
+    pub reason: String,
+    /// The first global position that can not be read, when one is lost.
+    pub first_lost: Option<GlobalPosition>,
+    /// The first global position after the damage that can be read, when there is one.
+    pub first_good_after: Option<GlobalPosition>,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "damage in {} at offset {}: {}", self.file.display(), self.offset, self.reason)?;
+        match (self.first_lost, self.first_good_after) {
+            (None, _) => Ok(()),
+            (Some(lost), None) => write!(f, "; positions from {lost} on can not be read"),
+            (Some(lost), Some(good)) => {
+                write!(f, "; positions {lost} to {} can not be read", good.previous())
+            }
+        }
+    }
+}
+
+/// The failed operation after which a store refuses writes.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} {} failed: {source}", path.display())]
+pub struct PoisonCause {
+    /// What was tried.
+    pub operation: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl Error {
+    /// Tells whether the commit was refused because somebody else wrote first: load again, decide
+    /// anew, retry.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict { .. } | Self::CommitRefused { .. })
+    }
+
+    /// Tells whether nothing was written and the store goes on.
+    pub fn is_rejection(&self) -> bool {
+        matches!(
+            self,
+            Self::Conflict { .. }
+                | Self::CommitRefused { .. }
+                | Self::DuplicateEvent { .. }
+                | Self::EventIdTaken { .. }
+                | Self::VersionMismatch { .. }
+                | Self::Limit { .. }
+                | Self::InvalidName { .. }
+                | Self::NoSpace { .. }
+        )
+    }
+
+    pub(crate) fn invalid_name(what: &'static str, name: &str, reason: &'static str) -> Self {
+        Self::InvalidName { what, name: shown(name), reason }
+    }
+
+    pub(crate) fn payload(source: impl Into<Source>) -> Self {
+        Self::Payload(source.into())
+    }
+
+    /// Wraps what the system said of a file; a full device has an error of its own.
+    pub(crate) fn io(operation: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        let path = path.into();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::NoSpace { path, source }
+            }
+            _ => Self::Io { operation, path, source },
+        }
+    }
+}
+
+impl From<Damage> for Error {
+    fn from(damage: Damage) -> Self {
+        Self::Damage(Box::new(damage))
+    }
+}
+
+fn shown_failures(failures: &[CheckFailure]) -> String {
+    failures.iter().map(CheckFailure::to_string).collect::<Vec<_>>().join("; ")
+}

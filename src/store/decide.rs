@@ -1,0 +1,348 @@
+//! Decides what a commit comes to: a refusal, a replay, or the events to write with their versions
+//! and positions (CONTRACT A2 to A7, C1 to C4, S4).
+//!
+//! Pure: it asks the store through [`View`] and writes nothing. Every backend decides by this one
+//! procedure; what it must keep true is that the view does not change between the decision and the
+//! write.
+//!
+//! The order of the checks is part of the contract:
+//!
+//! 1. An id that is taken by a different event is an error, whatever else holds (A5, A6).
+//! 2. A commit of which every event is recorded, in place and in order, is a replay (A3).
+//! 3. Expected versions and conditions are checked, and every failure is reported (A2, C2, C3).
+//! 4. Duplicates are rejected if the commit asks for that (A4).
+//! 5. Claimed versions are compared with those assigned (S4).
+
+use std::collections::HashMap;
+
+use crate::error::{Difference, Error, Result};
+use crate::event::{EventId, NewEvent, RecordedEvent};
+use crate::position::{GlobalPosition, StreamVersion};
+use crate::store::append::{
+    AppendResult, CheckFailure, Commit, CommitResult, OnDuplicate, StreamAppend,
+};
+use crate::store::query::Query;
+use crate::stream::StreamId;
+
+/// What a decision asks of a store.
+pub(crate) trait View {
+    fn version(&self, stream: &StreamId) -> Result<StreamVersion>;
+    fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>>;
+    /// Returns the first event at `first` or later that matches.
+    fn first_match(&self, query: &Query, first: GlobalPosition) -> Result<Option<RecordedEvent>>;
+    fn global_position(&self) -> GlobalPosition;
+}
+
+/// What a commit comes to, if it is not refused.
+#[derive(Debug)]
+pub(crate) struct Decision {
+    /// The events to write, in order; their positions follow the view's global position without a
+    /// gap. Empty for a replay and for a commit that has nothing new.
+    pub(crate) writes: Vec<Write>,
+    /// What the caller is told once the writes are done.
+    pub(crate) result: CommitResult,
+}
+
+/// One event to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Write {
+    /// Which append of the commit.
+    pub(crate) append: usize,
+    /// Which event of the append.
+    pub(crate) event: usize,
+    pub(crate) stream_version: StreamVersion,
+    pub(crate) global_position: GlobalPosition,
+}
+
+/// Decides what `commit` comes to; see the head of the module for the order of the checks.
+pub(crate) fn decide(commit: &Commit, view: &impl View) -> Result<Decision> {
+    let known = recognise(commit, view)?;
+    if is_replay(commit, &known) {
+        return replay(commit, &known, view);
+    }
+    check(commit, &known, view)?;
+    if commit.on_duplicate == OnDuplicate::Reject {
+        reject_duplicates(commit, &known)?;
+    }
+    assign(commit, &known, view)
+}
+
+/// What is known of an event before the commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    New,
+    /// It is recorded at this place.
+    Recorded(Place),
+    /// It stands earlier in the same commit: the index of that event in the flat order.
+    Repeated(usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    version: StreamVersion,
+    position: GlobalPosition,
+}
+
+/// The events of a commit in their order, each with its append.
+fn events(commit: &Commit) -> impl Iterator<Item = (&StreamAppend, &NewEvent)> {
+    commit.appends.iter().flat_map(|append| append.events.iter().map(move |event| (append, event)))
+}
+
+/// Looks every event up, in flat order, and refuses ids that are taken by a different event.
+fn recognise(commit: &Commit, view: &impl View) -> Result<Vec<Known>> {
+    let mut seen: HashMap<EventId, (usize, &StreamAppend, &NewEvent)> = HashMap::new();
+    let mut known: Vec<Known> = Vec::new();
+    for (index, (append, event)) in events(commit).enumerate() {
+        let state = match seen.get(&event.event_id) {
+            Some((first, first_append, first_event)) => {
+                let position = match known.get(*first) {
+                    Some(Known::Recorded(place)) => Some(place.position),
+                    _ => None,
+                };
+                let same = [
+                    (Difference::Stream, first_append.stream == append.stream),
+                    (Difference::EventType, first_event.event_type == event.event_type),
+                    (Difference::Payload, first_event.payload == event.payload),
+                ];
+                refuse_different(event.event_id, || Ok(first_append.stream.clone()), position, same)?;
+                Known::Repeated(*first)
+            }
+            None => look_up(append, event, view)?,
+        };
+        seen.entry(event.event_id).or_insert((index, append, event));
+        known.push(state);
+    }
+    Ok(known)
+}
+
+fn look_up(append: &StreamAppend, event: &NewEvent, view: &impl View) -> Result<Known> {
+    let Some(recorded) = view.event(event.event_id)? else {
+        return Ok(Known::New);
+    };
+    let position = recorded.global_position();
+    let same = [
+        (Difference::Stream, recorded.is_in(&append.stream)),
+        (Difference::EventType, recorded.event_type() == event.event_type),
+        (Difference::Payload, recorded.payload() == event.payload),
+    ];
+    refuse_different(event.event_id, || recorded.stream(), Some(position), same)?;
+    Ok(Known::Recorded(Place { version: recorded.stream_version(), position }))
+}
+
+fn refuse_different(
+    event_id: EventId,
+    stream: impl FnOnce() -> Result<StreamId>,
+    global_position: Option<GlobalPosition>,
+    same: [(Difference, bool); 3],
+) -> Result<()> {
+    match same.into_iter().find(|(_, same)| !same) {
+        None => Ok(()),
+        Some((difference, _)) => {
+            Err(Error::EventIdTaken { event_id, stream: stream()?, global_position, difference })
+        }
+    }
+}
+
+/// Tells whether every event of the commit is recorded, those of each append consecutively and in
+/// their order. A repetition within the commit counts as its first occurrence, unless duplicates are
+/// to be rejected.
+fn is_replay(commit: &Commit, known: &[Known]) -> bool {
+    let mut known = known.iter();
+    let mut recorded = 0_usize;
+    for append in &commit.appends {
+        let mut previous: Option<StreamVersion> = None;
+        for state in known.by_ref().take(append.events.len()) {
+            match state {
+                Known::New => return false,
+                Known::Repeated(_) if commit.on_duplicate == OnDuplicate::Reject => return false,
+                Known::Repeated(_) => {}
+                Known::Recorded(place) => {
+                    if previous.is_some_and(|previous| previous.next() != place.version) {
+                        return false;
+                    }
+                    previous = Some(place.version);
+                    recorded += 1;
+                }
+            }
+        }
+    }
+    recorded > 0
+}
+
+fn replay(commit: &Commit, known: &[Known], view: &impl View) -> Result<Decision> {
+    let mut results = Results::new(commit, known, view);
+    for append in &commit.appends {
+        results.add(append, true)?;
+    }
+    Ok(results.finish(true))
+}
+
+fn check(commit: &Commit, known: &[Known], view: &impl View) -> Result<()> {
+    let mut failures = Vec::new();
+    let mut versions = Versions::new(view);
+    let mut known = known.iter();
+    for append in &commit.appends {
+        let StreamAppend { stream, expected, events } = append;
+        let actual = versions.of(stream)?;
+        if !expected.is_met_by(actual) {
+            let (stream, expected) = (stream.clone(), *expected);
+            failures.push(CheckFailure::Version { stream, expected, actual });
+        }
+        let states = known.by_ref().take(events.len());
+        let new = states.filter(|state| **state == Known::New).count();
+        versions.advance(stream, actual.advanced_by(new as u64));
+    }
+    for (index, condition) in commit.conditions.iter().enumerate() {
+        let first_match = view.first_match(&condition.query, condition.first_position())?;
+        if let Some(event) = first_match {
+            failures.push(CheckFailure::Condition {
+                condition: index,
+                global_position: event.global_position(),
+                event_type: event.event_type().to_owned(),
+                stream: event.stream()?,
+            });
+        }
+    }
+    match failures.is_empty() {
+        true => Ok(()),
+        false => Err(Error::CommitRefused { failures }),
+    }
+}
+
+fn reject_duplicates(commit: &Commit, known: &[Known]) -> Result<()> {
+    let duplicate = events(commit).zip(known).find(|(_, state)| **state != Known::New);
+    match duplicate {
+        None => Ok(()),
+        Some(((append, event), state)) => Err(Error::DuplicateEvent {
+            event_id: event.event_id,
+            stream: append.stream.clone(),
+            global_position: match state {
+                Known::Recorded(place) => Some(place.position),
+                Known::New | Known::Repeated(_) => None,
+            },
+        }),
+    }
+}
+
+fn assign(commit: &Commit, known: &[Known], view: &impl View) -> Result<Decision> {
+    let mut results = Results::new(commit, known, view);
+    for append in &commit.appends {
+        results.add(append, false)?;
+    }
+    Ok(results.finish(false))
+}
+
+/// The versions of streams as a commit changes them.
+struct Versions<'a, V> {
+    view: &'a V,
+    changed: HashMap<StreamId, StreamVersion>,
+}
+
+impl<'a, V: View> Versions<'a, V> {
+    fn new(view: &'a V) -> Self {
+        Self { view, changed: HashMap::new() }
+    }
+
+    fn of(&self, stream: &StreamId) -> Result<StreamVersion> {
+        match self.changed.get(stream) {
+            Some(version) => Ok(*version),
+            None => self.view.version(stream),
+        }
+    }
+
+    fn advance(&mut self, stream: &StreamId, version: StreamVersion) {
+        self.changed.insert(stream.clone(), version);
+    }
+}
+
+/// Collects writes and results, append by append.
+struct Results<'a, V> {
+    known: &'a [Known],
+    versions: Versions<'a, V>,
+    newest: GlobalPosition,
+    next_append: usize,
+    /// Where every event so far stands, in flat order.
+    places: Vec<Place>,
+    writes: Vec<Write>,
+    appends: Vec<AppendResult>,
+}
+
+impl<'a, V: View> Results<'a, V> {
+    fn new(commit: &Commit, known: &'a [Known], view: &'a V) -> Self {
+        Self {
+            known,
+            versions: Versions::new(view),
+            newest: view.global_position(),
+            next_append: 0,
+            places: Vec::with_capacity(known.len()),
+            writes: Vec::with_capacity(known.len()),
+            appends: Vec::with_capacity(commit.appends.len()),
+        }
+    }
+
+    fn add(&mut self, append: &StreamAppend, replayed: bool) -> Result<()> {
+        let (first_place, first_write) = (self.places.len(), self.writes.len());
+        let mut version = self.versions.of(&append.stream)?;
+        for (index, event) in append.events.iter().enumerate() {
+            let place = match self.known.get(self.places.len()) {
+                Some(Known::Recorded(place)) => *place,
+                Some(Known::Repeated(first)) => self.places.get(*first).copied().unwrap_or(Place {
+                    version,
+                    position: self.newest,
+                }),
+                Some(Known::New) | None => {
+                    version = version.next();
+                    self.write(index, version)
+                }
+            };
+            check_claim(append, event, place)?;
+            self.places.push(place);
+        }
+        self.versions.advance(&append.stream, version);
+        let places = self.places.get(first_place..).unwrap_or_default();
+        let last = places.last();
+        let new_version = last.filter(|_| replayed).map_or(version, |last| last.version);
+        self.appends.push(AppendResult {
+            new_version,
+            global_position: last.map_or(self.newest, |last| last.position),
+            first_global_position: places.first().map(|first| first.position),
+            appended: (self.writes.len() - first_write) as u64,
+            replayed: replayed && !append.events.is_empty(),
+        });
+        self.next_append += 1;
+        Ok(())
+    }
+
+    fn write(&mut self, event: usize, version: StreamVersion) -> Place {
+        let position = self.newest.advanced_by(self.writes.len() as u64 + 1);
+        self.writes.push(Write {
+            append: self.next_append,
+            event,
+            stream_version: version,
+            global_position: position,
+        });
+        Place { version, position }
+    }
+
+    fn finish(self, replayed: bool) -> Decision {
+        let result = CommitResult {
+            global_position: self.places.last().map_or(self.newest, |last| last.position),
+            appended: self.writes.len() as u64,
+            appends: self.appends,
+            replayed,
+        };
+        Decision { writes: self.writes, result }
+    }
+}
+
+fn check_claim(append: &StreamAppend, event: &NewEvent, place: Place) -> Result<()> {
+    match event.claimed_version {
+        Some(claimed) if claimed != place.version => Err(Error::VersionMismatch {
+            stream: append.stream.clone(),
+            event_id: event.event_id,
+            claimed,
+            assigned: place.version,
+        }),
+        _ => Ok(()),
+    }
+}

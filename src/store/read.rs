@@ -1,0 +1,262 @@
+//! How much is read, from where and in which order; and what reads give back.
+
+use std::iter::FusedIterator;
+
+use crate::error::Result;
+use crate::event::RecordedEvent;
+use crate::position::{GlobalPosition, StreamVersion};
+use crate::store::query::Filter;
+use crate::stream::{AggregateId, StreamId};
+
+/// The order of a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[doc(alias = "ReadDirection")]
+pub enum Direction {
+    /// Oldest first.
+    #[default]
+    Forward,
+    /// Newest first.
+    Backward,
+}
+
+/// How much of a stream is read; its bounds are stream versions.
+pub type StreamRead = ReadOptions<StreamVersion>;
+
+/// How much of the whole store is read; its bounds are global positions.
+pub type GlobalRead = ReadOptions<GlobalPosition>;
+
+/// How much is read and in which order; everything, oldest first, when nothing is set.
+///
+/// Bounds mean the same in both directions, and the limit applies last (CONTRACT R2).
+///
+/// # Examples
+///
+/// ```
+/// use annals::{Direction, Filter, GlobalPosition, ReadOptions};
+///
+/// let newest_ten = ReadOptions::<GlobalPosition>::new().backward().limit(10);
+/// let page = ReadOptions::new()
+///     .after(GlobalPosition::new(100))
+///     .limit(50)
+///     .filter(Filter::new().event_type("Paid"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadOptions<P = GlobalPosition> {
+    direction: Direction,
+    from: Option<P>,
+    to: Option<P>,
+    limit: Option<u64>,
+    filter: Filter,
+    /// Set when the exclusive bounds exclude everything.
+    empty: bool,
+}
+
+impl<P> Default for ReadOptions<P> {
+    fn default() -> Self {
+        Self {
+            direction: Direction::Forward,
+            from: None,
+            to: None,
+            limit: None,
+            filter: Filter::new(),
+            empty: false,
+        }
+    }
+}
+
+impl<P> ReadOptions<P> {
+    /// Reads everything, oldest first.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads newest first.
+    #[must_use]
+    pub fn backward(self) -> Self {
+        self.direction(Direction::Backward)
+    }
+
+    /// Sets the order.
+    #[must_use]
+    pub fn direction(self, direction: Direction) -> Self {
+        Self { direction, ..self }
+    }
+
+    /// Returns at most `count` events, counted after filtering; 0 reads nothing.
+    #[must_use]
+    pub fn limit(self, count: u64) -> Self {
+        Self { limit: Some(count), ..self }
+    }
+
+    /// Returns only events that pass the filter.
+    #[must_use]
+    pub fn filter(self, filter: Filter) -> Self {
+        Self { filter, ..self }
+    }
+
+    pub(crate) fn order(&self) -> Direction {
+        self.direction
+    }
+
+    pub(crate) fn count_max(&self) -> Option<u64> {
+        self.limit
+    }
+
+    pub(crate) fn passing(&self) -> &Filter {
+        &self.filter
+    }
+}
+
+macro_rules! bounds {
+    ($bound:ident) => {
+        impl ReadOptions<$bound> {
+            /// Starts at this one, itself included; the later of several such bounds holds.
+            #[must_use]
+            #[doc(alias = "from_version")]
+            #[doc(alias = "from_position")]
+            pub fn from(self, bound: impl Into<$bound>) -> Self {
+                let bound = bound.into();
+                Self { from: Some(self.from.map_or(bound, |other| other.max(bound))), ..self }
+            }
+
+            /// Ends at this one, itself included; the earlier of several such bounds holds.
+            #[must_use]
+            pub fn to(self, bound: impl Into<$bound>) -> Self {
+                let bound = bound.into();
+                Self { to: Some(self.to.map_or(bound, |other| other.min(bound))), ..self }
+            }
+
+            /// Starts behind this one, itself excluded.
+            #[must_use]
+            pub fn after(self, bound: impl Into<$bound>) -> Self {
+                let bound = bound.into();
+                let empty = self.empty || bound == $bound::MAX;
+                Self { empty, ..self.from(bound.next()) }
+            }
+
+            /// Ends before this one, itself excluded.
+            #[must_use]
+            pub fn before(self, bound: impl Into<$bound>) -> Self {
+                let bound = bound.into();
+                let empty = self.empty || bound == $bound::ZERO;
+                Self { empty, ..self.to(bound.previous()) }
+            }
+
+            /// Returns the first and the last that are read, both included and the last at most
+            /// `newest`; `None` when that is nothing.
+            pub(crate) fn range(&self, newest: $bound) -> Option<($bound, $bound)> {
+                let first = self.from.unwrap_or($bound::FIRST).max($bound::FIRST);
+                let last = self.to.unwrap_or(newest).min(newest);
+                (!self.empty && self.limit != Some(0) && first <= last).then_some((first, last))
+            }
+        }
+    };
+}
+
+bounds!(GlobalPosition);
+bounds!(StreamVersion);
+
+/// The events of a read, one by one.
+///
+/// Lazy: memory does not grow with the length of what is read. It owns what it needs, so it may
+/// outlive the call and move to another thread. After an error it ends; what lies behind a damaged
+/// event is read by asking from there (CONTRACT R8).
+pub struct Events(Box<dyn Iterator<Item = Result<RecordedEvent>> + Send>);
+
+impl Events {
+    /// Wraps the iterator of a backend; it is not asked again after an error or its end.
+    pub fn new(events: impl Iterator<Item = Result<RecordedEvent>> + Send + 'static) -> Self {
+        let mut ended = false;
+        let mut events = events;
+        let until_error = std::iter::from_fn(move || {
+            if ended {
+                return None;
+            }
+            let next = events.next();
+            ended = !matches!(next, Some(Ok(_)));
+            next
+        });
+        Self(Box::new(until_error))
+    }
+
+    /// Returns a read of nothing.
+    pub fn empty() -> Self {
+        Self(Box::new(std::iter::empty()))
+    }
+}
+
+impl Iterator for Events {
+    type Item = Result<RecordedEvent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+}
+
+impl FusedIterator for Events {}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Events(..)")
+    }
+}
+
+/// The events of one stream, collected: memory grows with their number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventStream {
+    stream: StreamId,
+    events: Vec<RecordedEvent>,
+    version: StreamVersion,
+}
+
+impl EventStream {
+    /// Puts together what a backend read.
+    pub fn new(stream: StreamId, events: Vec<RecordedEvent>, version: StreamVersion) -> Self {
+        Self { stream, events, version }
+    }
+
+    /// Returns the stream's name.
+    pub fn stream(&self) -> &StreamId {
+        &self.stream
+    }
+
+    /// Returns the aggregate id.
+    pub fn aggregate_id(&self) -> &AggregateId {
+        self.stream.aggregate_id()
+    }
+
+    /// Returns the aggregate type.
+    pub fn aggregate_type(&self) -> &str {
+        self.stream.aggregate_type()
+    }
+
+    /// Returns the events that were read, in the order asked for.
+    pub fn events(&self) -> &[RecordedEvent] {
+        &self.events
+    }
+
+    /// Returns the stream's version, which is not the count of events when only some were asked for;
+    /// 0 for an absent stream.
+    pub fn version(&self) -> StreamVersion {
+        self.version
+    }
+
+    /// Tells whether no event was read.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Returns the newest of the events that were read.
+    pub fn latest_event(&self) -> Option<&RecordedEvent> {
+        self.events.iter().max_by_key(|event| event.stream_version())
+    }
+}
+
+impl IntoIterator for EventStream {
+    type Item = RecordedEvent;
+    type IntoIter = std::vec::IntoIter<RecordedEvent>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.events.into_iter()
+    }
+}
