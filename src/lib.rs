@@ -7,6 +7,8 @@ mod clock;
 mod encoding;
 mod error;
 mod event;
+#[cfg_attr(not(test), allow(dead_code, unused_imports, reason = "the engine is written at the same time"))]
+mod io;
 pub mod limits;
 mod position;
 mod store;

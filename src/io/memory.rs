@@ -1,0 +1,346 @@
+//! A disk in memory, for tests: as fast as memory, and it fails when it is told to.
+//!
+//! Behaves as the real disk does as long as nothing crashes: everything counts as durable at once.
+//! A tree of directories is shared by the clones of a disk and by its directories. Files are named
+//! by their path from the root of the tree, such as `log/1`, where a test reaches for one.
+
+#![forbid(unsafe_code)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Error, ErrorKind, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode, advanced, check_name};
+
+/// What a disk is asked to do, as counted and as made to fail.
+///
+/// A view is counted as the reads that it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Operation {
+    Directory,
+    List,
+    Open,
+    Rename,
+    Remove,
+    SyncDir,
+    Lock,
+    Len,
+    Read,
+    Write,
+    SetLen,
+    Allocate,
+    Sync,
+    WriteOut,
+    Evict,
+}
+
+/// A directory in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct MemoryDisk {
+    tree: Arc<Mutex<Tree>>,
+    /// The directory's path from the root; empty for the root.
+    directory: PathBuf,
+}
+
+/// A file in memory. It lives on when its name is gone.
+#[derive(Debug)]
+pub(crate) struct MemoryFile {
+    tree: Arc<Mutex<Tree>>,
+    contents: Arc<Mutex<Vec<u8>>>,
+    mode: OpenMode,
+}
+
+/// A lock on a file in memory.
+#[derive(Debug)]
+pub(crate) struct MemoryLock {
+    tree: Arc<Mutex<Tree>>,
+    path: PathBuf,
+}
+
+#[derive(Debug, Default)]
+struct Tree {
+    entries: BTreeMap<PathBuf, Entry>,
+    locked: BTreeSet<PathBuf>,
+    calls: BTreeMap<Operation, u64>,
+    faults: Vec<Fault>,
+    /// The most bytes that one read or write moves.
+    bytes_per_call_max: Option<usize>,
+}
+
+#[derive(Debug, Clone)]
+enum Entry {
+    Directory,
+    File(Arc<Mutex<Vec<u8>>>),
+}
+
+/// A failure to come.
+#[derive(Debug)]
+struct Fault {
+    operation: Operation,
+    /// How many calls of the operation it waits for, that which fails included.
+    calls_left: u32,
+    kind: ErrorKind,
+}
+
+impl MemoryDisk {
+    /// Returns an empty directory.
+    pub(crate) fn new() -> Self {
+        Self { tree: Arc::default(), directory: PathBuf::new() }
+    }
+
+    /// Lets the `nth` next call of an operation fail, once; 1 is the next.
+    ///
+    /// The call changes nothing. What is set to fail adds up.
+    pub(crate) fn fail(&self, operation: Operation, nth: u32, kind: ErrorKind) {
+        self.tree.lock().faults.push(Fault { operation, calls_left: nth, kind });
+    }
+
+    /// Returns how often an operation was called, failures included.
+    pub(crate) fn calls(&self, operation: Operation) -> u64 {
+        self.tree.lock().calls.get(&operation).copied().unwrap_or_default()
+    }
+
+    /// Makes reads and writes short: at most `bytes` a call, from now on.
+    pub(crate) fn limit_bytes_per_call(&self, bytes: usize) {
+        self.tree.lock().bytes_per_call_max = Some(bytes);
+    }
+
+    /// Returns the paths of all files, sorted.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let tree = self.tree.lock();
+        let files = tree.entries.iter().filter(|(_, entry)| matches!(entry, Entry::File(_)));
+        files.map(|(path, _)| path.to_string_lossy().replace('\\', "/")).collect()
+    }
+
+    /// Returns the contents of a file.
+    pub(crate) fn bytes_of(&self, path: &str) -> Result<Vec<u8>> {
+        let contents = self.tree.lock().file(Path::new(path))?;
+        let bytes = contents.lock().clone();
+        Ok(bytes)
+    }
+
+    /// Replaces the contents of a file, under everybody who has it open; makes it when absent.
+    pub(crate) fn set_bytes(&self, path: &str, bytes: Vec<u8>) {
+        let mut tree = self.tree.lock();
+        match tree.file(Path::new(path)) {
+            Ok(contents) => *contents.lock() = bytes,
+            Err(_) => {
+                let entry = Entry::File(Arc::new(Mutex::new(bytes)));
+                tree.entries.insert(path.into(), entry);
+            }
+        }
+    }
+
+    /// Counts a call on this directory, and returns the tree unless the call is to fail.
+    fn call(&self, operation: Operation) -> Result<MutexGuard<'_, Tree>> {
+        let mut tree = self.tree.lock();
+        tree.call(operation)?;
+        Ok(tree)
+    }
+
+    fn named(&self, name: &str) -> Result<PathBuf> {
+        check_name(name)?;
+        Ok(self.directory.join(name))
+    }
+}
+
+impl Tree {
+    fn call(&mut self, operation: Operation) -> Result<()> {
+        *self.calls.entry(operation).or_default() += 1;
+        let mut failed = None;
+        self.faults.retain_mut(|fault| {
+            if fault.operation != operation {
+                return true;
+            }
+            fault.calls_left = fault.calls_left.saturating_sub(1);
+            if fault.calls_left == 0 {
+                failed = Some(fault.kind);
+            }
+            fault.calls_left > 0
+        });
+        failed.map_or(Ok(()), |kind| Err(kind.into()))
+    }
+
+    fn file(&self, path: &Path) -> Result<Arc<Mutex<Vec<u8>>>> {
+        match self.entries.get(path) {
+            Some(Entry::File(contents)) => Ok(Arc::clone(contents)),
+            Some(Entry::Directory) => Err(ErrorKind::IsADirectory.into()),
+            None => Err(ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn make_file(&mut self, path: &Path) -> Result<Arc<Mutex<Vec<u8>>>> {
+        if self.entries.contains_key(path) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        let contents = Arc::default();
+        self.entries.insert(path.into(), Entry::File(Arc::clone(&contents)));
+        Ok(contents)
+    }
+}
+
+impl Disk for MemoryDisk {
+    type File = MemoryFile;
+    type Lock = MemoryLock;
+
+    fn path(&self) -> &Path {
+        &self.directory
+    }
+
+    fn directory(&self, name: &str, make: MakeDirectory) -> Result<Self> {
+        let directory = self.named(name)?;
+        let mut tree = self.call(Operation::Directory)?;
+        match tree.entries.get(&directory) {
+            Some(Entry::Directory) => {}
+            Some(Entry::File(_)) => return Err(ErrorKind::NotADirectory.into()),
+            None if make == MakeDirectory::Never => return Err(ErrorKind::NotFound.into()),
+            None => _ = tree.entries.insert(directory.clone(), Entry::Directory),
+        }
+        Ok(Self { tree: Arc::clone(&self.tree), directory })
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        let tree = self.call(Operation::List)?;
+        let inside = tree.entries.keys().filter(|path| path.parent() == Some(&self.directory));
+        let names = inside.filter_map(|path| path.file_name());
+        Ok(names.map(|name| name.to_string_lossy().into_owned()).collect())
+    }
+
+    fn open(&self, name: &str, mode: OpenMode) -> Result<MemoryFile> {
+        let path = self.named(name)?;
+        let mut tree = self.call(Operation::Open)?;
+        let contents = match mode {
+            OpenMode::CreateNew => tree.make_file(&path)?,
+            OpenMode::Read | OpenMode::Write => tree.file(&path)?,
+        };
+        Ok(MemoryFile { tree: Arc::clone(&self.tree), contents, mode })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (self.named(from)?, self.named(to)?);
+        let mut tree = self.call(Operation::Rename)?;
+        let contents = tree.file(&from)?;
+        if let Some(Entry::Directory) = tree.entries.get(&to) {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        tree.entries.remove(&from);
+        tree.entries.insert(to, Entry::File(contents));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        let path = self.named(name)?;
+        let mut tree = self.call(Operation::Remove)?;
+        tree.file(&path)?;
+        tree.entries.remove(&path);
+        Ok(())
+    }
+
+    fn sync_dir(&self) -> Result<()> {
+        self.call(Operation::SyncDir).map(drop)
+    }
+
+    fn lock(&self, name: &str) -> Result<MemoryLock> {
+        let path = self.named(name)?;
+        let mut tree = self.call(Operation::Lock)?;
+        tree.file(&path).or_else(|_| tree.make_file(&path))?;
+        if !tree.locked.insert(path.clone()) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(MemoryLock { tree: Arc::clone(&self.tree), path })
+    }
+}
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        self.tree.lock().locked.remove(&self.path);
+    }
+}
+
+impl MemoryFile {
+    /// Counts a call, and returns how many of `len` bytes it may move unless it is to fail.
+    fn call(&self, operation: Operation, len: usize) -> Result<usize> {
+        let mut tree = self.tree.lock();
+        tree.call(operation)?;
+        Ok(tree.bytes_per_call_max.map_or(len, |most| most.min(len)))
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        match self.mode {
+            OpenMode::Read => Err(Error::new(ErrorKind::PermissionDenied, "opened for reading")),
+            OpenMode::Write | OpenMode::CreateNew => Ok(()),
+        }
+    }
+}
+
+/// Turns an offset into an index.
+fn index(offset: u64) -> Result<usize> {
+    usize::try_from(offset).map_err(|_| ErrorKind::FileTooLarge.into())
+}
+
+impl DiskFile for MemoryFile {
+    fn len(&self) -> Result<u64> {
+        self.call(Operation::Len, 0)?;
+        advanced(0, self.contents.lock().len())
+    }
+
+    fn allocated_bytes(&self) -> Result<u64> {
+        self.len()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let most = self.call(Operation::Read, buffer.len())?;
+        let contents = self.contents.lock();
+        let there = index(offset).ok().and_then(|start| contents.get(start..)).unwrap_or_default();
+        let read = buffer.iter_mut().zip(there).take(most).map(|(to, from)| *to = *from);
+        Ok(read.count())
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize> {
+        self.check_writable()?;
+        let count = self.call(Operation::Write, bytes.len())?;
+        let (start, end) = (index(offset)?, index(advanced(offset, count)?)?);
+        let mut contents = self.contents.lock();
+        let len = contents.len().max(end);
+        contents.resize(len, 0);
+        let target = contents.get_mut(start..end).unwrap_or_default();
+        target.copy_from_slice(bytes.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.check_writable()?;
+        self.call(Operation::SetLen, 0)?;
+        self.contents.lock().resize(index(len)?, 0);
+        Ok(())
+    }
+
+    fn allocate(&self, len: u64) -> Result<()> {
+        self.check_writable()?;
+        self.call(Operation::Allocate, 0)?;
+        let mut contents = self.contents.lock();
+        let len = contents.len().max(index(len)?);
+        contents.resize(len, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> Result<()> {
+        self.call(Operation::Sync, 0).map(drop)
+    }
+
+    fn write_out(&self, _offset: u64, _len: u64) -> Result<()> {
+        self.call(Operation::WriteOut, 0).map(drop)
+    }
+
+    fn evict(&self) -> Result<()> {
+        self.call(Operation::Evict, 0).map(drop)
+    }
+
+    fn view(&self, offset: u64, len: usize) -> Result<Bytes> {
+        self.read_bytes(offset, len)
+    }
+}

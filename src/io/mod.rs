@@ -1,0 +1,196 @@
+//! The one door to the disk: a flat directory and its files, behind two traits.
+//!
+//! Owns every call that reaches a file system. What is above is generic over [`Disk`], so that the
+//! same code runs on the real disk, in memory and on a disk that fails on purpose. It decides
+//! nothing: what is written where, when it is synced and what a failure means is up to the caller.
+//!
+//! What every implementation keeps:
+//!
+//! 1. Names are single names: never a path, never a symbolic link.
+//! 2. Reads and writes are positioned and may be short; [`DiskFile::read_up_to`] and
+//!    [`DiskFile::write_all_at`] loop over short and interrupted calls.
+//! 3. A failed sync is reported as it is and never tried again.
+//! 4. A view never changes, and stays valid when its file grows, is closed or is removed.
+
+mod map;
+#[cfg(any(test, feature = "testing"))]
+mod memory;
+mod platform;
+mod real;
+#[cfg(test)]
+mod tests;
+
+use std::io::{Error, ErrorKind, Result};
+use std::path::Path;
+
+use bytes::Bytes;
+
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use memory::{MemoryDisk, Operation};
+pub(crate) use real::{ReadMode, RealDisk};
+
+/// Whether [`Disk::directory`] makes what is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MakeDirectory {
+    /// An absent directory is made, for its owner only, and the parent is synced.
+    IfAbsent,
+    /// An absent directory is an error.
+    Never,
+}
+
+/// What a file is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OpenMode {
+    /// An existing file, for reading.
+    Read,
+    /// An existing file, for reading and writing.
+    Write,
+    /// A new file, for reading and writing; an error when the name is taken.
+    CreateNew,
+}
+
+/// A flat directory.
+///
+/// Clones are the same directory.
+pub(crate) trait Disk: Clone + Send + Sync + 'static {
+    /// A file of this disk.
+    type File: DiskFile;
+
+    /// A lock, held until it is dropped.
+    type Lock: Send + Sync + 'static;
+
+    /// Returns where the directory is, for messages.
+    fn path(&self) -> &Path;
+
+    /// Opens the directory `name` inside this one.
+    fn directory(&self, name: &str, make: MakeDirectory) -> Result<Self>;
+
+    /// Returns the names of the files and directories in this one, sorted; what is not UTF-8 in a
+    /// name is replaced.
+    fn list(&self) -> Result<Vec<String>>;
+
+    /// Opens a file.
+    fn open(&self, name: &str, mode: OpenMode) -> Result<Self::File>;
+
+    /// Renames a file, replacing the file that has the name.
+    fn rename(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Removes a file.
+    fn remove(&self, name: &str) -> Result<()>;
+
+    /// Makes the names in this directory durable.
+    fn sync_dir(&self) -> Result<()>;
+
+    /// Takes the exclusive lock on the file `name`, made when absent and never removed.
+    ///
+    /// [`ErrorKind::WouldBlock`] when the lock is held elsewhere, in this process or another.
+    fn lock(&self, name: &str) -> Result<Self::Lock>;
+}
+
+/// A file, read and written at positions.
+pub(crate) trait DiskFile: Send + Sync + 'static {
+    /// Returns the file's length in bytes.
+    fn len(&self) -> Result<u64>;
+
+    /// Returns how many bytes the file takes up on the disk, or its length where that is unknown.
+    fn allocated_bytes(&self) -> Result<u64>;
+
+    /// Reads once, and returns how many bytes were read: any number up to the buffer's length, 0 at
+    /// the end of the file.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
+
+    /// Writes once, and returns how many bytes were written: any number up to all.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize>;
+
+    /// Sets the file's length; what is added reads as zeros.
+    ///
+    /// A file of which views are taken is never made shorter.
+    fn set_len(&self, len: u64) -> Result<()>;
+
+    /// Reserves space for the first `len` bytes and makes the file at least that long; what is
+    /// added reads as zeros.
+    ///
+    /// [`ErrorKind::Unsupported`] where the file system can not; the file is then as it was.
+    fn allocate(&self, len: u64) -> Result<()>;
+
+    /// Makes the file's contents durable, and its length.
+    ///
+    /// After a failure it is unknown what is durable, and a later success does not tell.
+    fn sync_data(&self) -> Result<()>;
+
+    /// Writes out a range and waits for it, without making it durable: it paces a writer in the
+    /// background, so that a sync does not find everything still to be done.
+    ///
+    /// Does nothing where the system has no such call. A failure counts as a failed sync: the
+    /// system tells of lost bytes only once.
+    fn write_out(&self, offset: u64, len: u64) -> Result<()>;
+
+    /// Drops what the system caches of the file, if it is written out, so that what is read next
+    /// comes from the disk.
+    ///
+    /// Does nothing where the system has no such call.
+    fn evict(&self) -> Result<()>;
+
+    /// Returns the bytes of a range, fewer only at the end of the file: borrowed from a map of the
+    /// file where possible, else read.
+    ///
+    /// The caller asks only for ranges that nobody writes to any more.
+    fn view(&self, offset: u64, len: usize) -> Result<Bytes>;
+
+    /// Reads until the buffer is full or the file ends, and returns how many bytes were read.
+    fn read_up_to(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.read_at(rest, advanced(offset, filled)?) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Writes all of `bytes`.
+    ///
+    /// [`ErrorKind::WriteZero`] when the file takes no more. After a failure any part of the bytes
+    /// may be written.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        let mut written = 0;
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            match self.write_at(rest, advanced(offset, written)?) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the bytes of a range as a copy, fewer only at the end of the file.
+    ///
+    /// Takes no more memory than the file has bytes, whatever is asked for.
+    fn read_bytes(&self, offset: u64, len: usize) -> Result<Bytes> {
+        let there = usize::try_from(self.len()?.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut buffer = vec![0; len.min(there)];
+        let filled = self.read_up_to(&mut buffer, offset)?;
+        buffer.truncate(filled);
+        Ok(buffer.into())
+    }
+}
+
+/// Returns an offset moved on, or an error for one that no file can have.
+fn advanced(offset: u64, by: usize) -> Result<u64> {
+    let end = u64::try_from(by).ok().and_then(|by| offset.checked_add(by));
+    end.ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the range ends beyond any file"))
+}
+
+/// Refuses what is not a single name.
+fn check_name(name: &str) -> Result<()> {
+    let refused = ["", ".", ".."].contains(&name) || name.contains(['/', '\\', ':', '\0']);
+    if refused {
+        return Err(Error::new(ErrorKind::InvalidInput, format!("{name:?} is no file name")));
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Directories and files of Windows: a directory is its path, and has no sync.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Error, ErrorKind, Result};
+use std::os::windows::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::io::OpenMode;
+
+/// Opens a symbolic link itself, which is then refused as no regular file.
+const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
+
+/// A directory that was there when it was opened.
+#[derive(Debug)]
+pub(in crate::io) struct Directory(PathBuf);
+
+impl Directory {
+    pub(in crate::io) fn open(path: &Path) -> Result<Self> {
+        if !fs::metadata(path)?.is_dir() {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        Ok(Self(path.into()))
+    }
+
+    pub(in crate::io) fn open_directory(&self, name: &str) -> Result<Self> {
+        let path = self.0.join(name);
+        if fs::symlink_metadata(&path)?.is_symlink() {
+            return Err(Error::new(ErrorKind::NotADirectory, "a symbolic link"));
+        }
+        Self::open(&path)
+    }
+
+    pub(in crate::io) fn make_directory(&self, name: &str) -> Result<()> {
+        fs::create_dir(self.0.join(name))
+    }
+
+    pub(in crate::io) fn list(&self) -> Result<Vec<String>> {
+        let names = fs::read_dir(&self.0)?;
+        names.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    pub(in crate::io) fn open_file(&self, name: &str, mode: OpenMode) -> Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(mode != OpenMode::Read);
+        self.open_with(name, options.create_new(mode == OpenMode::CreateNew))
+    }
+
+    pub(in crate::io) fn open_lock_file(&self, name: &str) -> Result<File> {
+        self.open_with(name, OpenOptions::new().read(true).write(true).create(true))
+    }
+
+    fn open_with(&self, name: &str, options: &mut OpenOptions) -> Result<File> {
+        options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(self.0.join(name))
+    }
+
+    pub(in crate::io) fn rename(&self, from: &str, to: &str) -> Result<()> {
+        fs::rename(self.0.join(from), self.0.join(to))
+    }
+
+    pub(in crate::io) fn remove(&self, name: &str) -> Result<()> {
+        fs::remove_file(self.0.join(name))
+    }
+
+    /// Does nothing: the file system keeps its names in a journal of its own.
+    #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
+    pub(in crate::io) fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Makes a directory with the access that its parent passes on.
+pub(in crate::io) fn make_directory(path: &Path) -> Result<()> {
+    fs::create_dir(path)
+}
+
+pub(in crate::io) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    file.seek_read(buffer, offset)
+}
+
+pub(in crate::io) fn write_at(file: &File, bytes: &[u8], offset: u64) -> Result<usize> {
+    file.seek_write(bytes, offset)
+}
+
+pub(in crate::io) fn allocated_bytes(file: &File) -> Result<u64> {
+    Ok(file.metadata()?.len())
+}
+
+pub(in crate::io) fn allocate(_file: &File, _len: u64) -> Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+pub(in crate::io) fn sync_data(file: &File) -> Result<()> {
+    file.sync_data()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
+pub(in crate::io) fn evict(_file: &File) -> Result<()> {
+    Ok(())
+}

@@ -1,0 +1,232 @@
+//! The disk of the operating system.
+//!
+//! Owns the directory and its files as the system's handles, and how views are taken of them. What
+//! differs between systems is in `platform`.
+
+#![forbid(unsafe_code)]
+
+use std::fs::{File, TryLockError};
+use std::io::{Error, ErrorKind, Result};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::io::map::{self, LazyMap};
+use crate::io::platform::{self, Directory};
+use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode, check_name};
+
+/// How often a lock is tried. A process that is being started holds copies of its parent's
+/// descriptors, and with them its locks, for a moment: a lock that was just let go may look held.
+const LOCK_TRIES: u32 = 20;
+
+/// How long is waited between two tries: about 100 ms in all.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// How views of files are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum ReadMode {
+    /// Borrowed from a map of the file, where it can be mapped. A block that the device can not
+    /// read, or a file that another program cuts short, then ends the process with a signal.
+    #[default]
+    Map,
+    /// Read, so that every failure is an error: for network file systems and doubtful devices.
+    Read,
+}
+
+/// A directory on the disk.
+///
+/// Holds the directory itself, so that neither a rename of it nor another working directory leads
+/// it astray.
+#[derive(Debug, Clone)]
+pub(crate) struct RealDisk {
+    path: Arc<Path>,
+    directory: Arc<Directory>,
+    read_mode: ReadMode,
+}
+
+/// A file on the disk.
+#[derive(Debug)]
+pub(crate) struct RealFile {
+    file: File,
+    /// `None` when views are read.
+    map: Option<LazyMap>,
+}
+
+/// A lock on a file.
+#[derive(Debug)]
+pub(crate) struct RealLock {
+    /// The lock ends when the file is closed.
+    _file: File,
+}
+
+impl RealDisk {
+    /// Opens an existing directory; the path itself may lead over symbolic links.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let path = std::path::absolute(path)?;
+        let directory = Directory::open(&path)?;
+        Ok(Self {
+            path: path.into(),
+            directory: Arc::new(directory),
+            read_mode: ReadMode::default(),
+        })
+    }
+
+    /// Opens a directory, and makes it and its parents, for their owner only, when absent.
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let path = std::path::absolute(path)?;
+        make_directories(&path)?;
+        Self::open(&path)
+    }
+
+    /// Says how views are taken of the files that are opened from now on.
+    #[must_use]
+    pub(crate) fn with_read_mode(self, read_mode: ReadMode) -> Self {
+        Self { read_mode, ..self }
+    }
+}
+
+/// Makes a directory and its parents where they are absent, each durable in the one above.
+///
+/// The parent of a directory that is there is synced too: who made it may have been killed before
+/// that.
+fn make_directories(path: &Path) -> Result<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    let made = match platform::make_directory(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            make_directories(parent)?;
+            platform::make_directory(path)
+        }
+        outcome => outcome,
+    };
+    match made {
+        Ok(()) => Directory::open(parent)?.sync(),
+        // A parent that may not be read can not be synced by this user, nor made by it.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => match Directory::open(parent) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+            parent => parent?.sync(),
+        },
+        // On a read-only file system an existing directory may be refused for that reason first.
+        Err(_) if path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+impl Disk for RealDisk {
+    type File = RealFile;
+    type Lock = RealLock;
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn directory(&self, name: &str, make: MakeDirectory) -> Result<Self> {
+        check_name(name)?;
+        if make == MakeDirectory::IfAbsent {
+            match self.directory.make_directory(name) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                _ => self.directory.sync()?,
+            }
+        }
+        Ok(Self {
+            path: self.path.join(name).into(),
+            directory: Arc::new(self.directory.open_directory(name)?),
+            read_mode: self.read_mode,
+        })
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        let mut names = self.directory.list()?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn open(&self, name: &str, mode: OpenMode) -> Result<RealFile> {
+        check_name(name)?;
+        let file = refuse_special(self.directory.open_file(name, mode)?)?;
+        let map = (self.read_mode == ReadMode::Map).then(LazyMap::default);
+        Ok(RealFile { file, map })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        check_name(from)?;
+        check_name(to)?;
+        self.directory.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        check_name(name)?;
+        self.directory.remove(name)
+    }
+
+    fn sync_dir(&self) -> Result<()> {
+        self.directory.sync()
+    }
+
+    fn lock(&self, name: &str) -> Result<RealLock> {
+        check_name(name)?;
+        let file = refuse_special(self.directory.open_lock_file(name)?)?;
+        for _ in 1..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(RealLock { _file: file }),
+                Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        file.try_lock()?;
+        Ok(RealLock { _file: file })
+    }
+}
+
+/// Refuses directories, pipes and devices, which do not behave as files do.
+fn refuse_special(file: File) -> Result<File> {
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(Error::new(ErrorKind::InvalidInput, "not a regular file"))
+}
+
+impl DiskFile for RealFile {
+    fn len(&self) -> Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn allocated_bytes(&self) -> Result<u64> {
+        platform::allocated_bytes(&self.file)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        platform::read_at(&self.file, buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize> {
+        platform::write_at(&self.file, bytes, offset)
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn allocate(&self, len: u64) -> Result<()> {
+        platform::allocate(&self.file, len)
+    }
+
+    fn sync_data(&self) -> Result<()> {
+        platform::sync_data(&self.file)
+    }
+
+    fn write_out(&self, offset: u64, len: u64) -> Result<()> {
+        map::write_out(&self.file, offset, len)
+    }
+
+    fn evict(&self) -> Result<()> {
+        platform::evict(&self.file)
+    }
+
+    fn view(&self, offset: u64, len: usize) -> Result<Bytes> {
+        let mapped = self.map.as_ref().and_then(|map| map.view(&self.file, offset, len));
+        mapped.map_or_else(|| self.read_bytes(offset, len), Ok)
+    }
+}
