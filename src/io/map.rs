@@ -106,7 +106,6 @@ pub(super) fn write_out(file: &File, offset: u64, len: u64) -> Result<()> {
 
 /// Does nothing: the system has no such call.
 #[cfg(not(target_os = "linux"))]
-#[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
 pub(super) fn write_out(_file: &File, _offset: u64, _len: u64) -> Result<()> {
     Ok(())
 }

@@ -135,7 +135,6 @@ pub(in crate::io) fn evict(file: &File) -> Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-#[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
 pub(in crate::io) fn evict(_file: &File) -> Result<()> {
     Ok(())
 }

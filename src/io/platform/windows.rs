@@ -62,7 +62,6 @@ impl Directory {
     }
 
     /// Does nothing: the file system keeps its names in a journal of its own.
-    #[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
     pub(in crate::io) fn sync(&self) -> Result<()> {
         Ok(())
     }
@@ -93,7 +92,6 @@ pub(in crate::io) fn sync_data(file: &File) -> Result<()> {
     file.sync_data()
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "it can fail elsewhere")]
 pub(in crate::io) fn evict(_file: &File) -> Result<()> {
     Ok(())
 }
