@@ -258,6 +258,7 @@ fn a_view_shows_its_range(disk: &impl Disk) {
 
 fn a_view_is_short_only_at_the_end(disk: &impl Disk) {
     let file = new_file(disk, "file", b"0123456789");
+    assert_eq!(file.view(0, 10).unwrap(), b"0123456789"[..]);
     assert_eq!(file.view(8, 5).unwrap(), b"89"[..]);
     assert!(file.view(10, 5).unwrap().is_empty());
     assert!(file.view(5000, 5).unwrap().is_empty());
