@@ -1,5 +1,7 @@
 //! Holds every disk to the same behaviour; `memory` and `real` hold each to what only it has.
 
+#![forbid(unsafe_code)]
+
 mod memory;
 mod real;
 
