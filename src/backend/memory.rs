@@ -1,17 +1,230 @@
-//! stub
-use crate::*;
-/// A store in memory.
+//! A store in memory: the shortest implementation of the contract, for tests and for trying things.
+//!
+//! Owns lists of recorded events and nothing else; what a commit comes to is decided by
+//! `store::decide`. A list only ever grows, and a read knows from its start how far it goes: so it
+//! needs the lock of its list for one event at a time, and never sees what is appended later.
+//!
+//! Invariants:
+//!
+//! 1. The event at index `n` of `all` has position `n + 1`, and at index `n` of its stream's list
+//!    version `n + 1`.
+//! 2. Lists grow only while the state is locked for writing: whoever holds it for reading sees whole
+//!    commits.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::event::{EventId, RecordedEvent};
+use crate::limits::Limits;
+use crate::position::{GlobalPosition, StreamVersion};
+use crate::store::{
+    Commit, CommitResult, Decision, Direction, EventStore, Events, GlobalRead, Query, ReadOptions,
+    StreamRead, View, Write, decide,
+};
+use crate::stream::{AggregateId, StreamId};
+use crate::timestamp::Timestamp;
+
+/// A store in memory: the whole contract but for durability.
+///
+/// Streams and event ids are looked up; queries and conditions scan. Memory grows with what is
+/// recorded.
+///
+/// # Examples
+///
+/// ```
+/// use annals::{EventStore, ExpectedVersion, MemoryStore, NewEvent, StreamId};
+///
+/// let store = MemoryStore::new();
+/// let task = StreamId::new("Task", "task-1")?;
+/// store.append(&task, ExpectedVersion::NoStream, vec![NewEvent::new("Created", "tea")])?;
+/// assert_eq!(store.event_count(), 1);
+/// # Ok::<(), annals::Error>(())
+/// ```
 #[derive(Debug, Default)]
-pub struct MemoryStore;
-impl MemoryStore {
-    /// New.
-    pub fn new() -> Self { Self }
+#[doc(alias = "InMemoryEventStore")]
+pub struct MemoryStore {
+    state: RwLock<State>,
+    clock: Clock,
+    limits: Limits,
 }
+
+type List = Arc<RwLock<Vec<RecordedEvent>>>;
+
+#[derive(Debug, Default)]
+struct State {
+    all: List,
+    streams: HashMap<StreamId, List>,
+    ids: HashMap<EventId, RecordedEvent>,
+}
+
+impl MemoryStore {
+    /// Returns an empty store with the system's clock and the default limits.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns an empty store with a clock and limits of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use annals::{Clock, MemoryStore, Timestamp, limits::Limits};
+    ///
+    /// let (clock, _hand) = Clock::manual(Timestamp::from_micros(0));
+    /// let limits = Limits { payload_bytes_max: 4096, ..Limits::default() };
+    /// let store = MemoryStore::with(clock, limits);
+    /// ```
+    pub fn with(clock: Clock, limits: Limits) -> Self {
+        Self { state: RwLock::default(), clock, limits: limits.capped() }
+    }
+
+    /// Returns all events, collected, in global order.
+    #[doc(alias = "get_all_events")]
+    pub fn all_events(&self) -> Vec<RecordedEvent> {
+        let state = self.state.read();
+        let events = state.all.read();
+        events.clone()
+    }
+
+    /// Returns the number of events.
+    #[doc(alias = "get_event_count")]
+    pub fn event_count(&self) -> u64 {
+        self.state.read().global_position().get()
+    }
+
+    /// Returns the aggregate ids that have events, each once, in order of first appearance.
+    #[doc(alias = "get_aggregate_ids")]
+    pub fn aggregate_ids(&self) -> Vec<AggregateId> {
+        let mut seen = HashSet::new();
+        let mut events = self.all_events();
+        events.retain(|event| event.stream_version() == StreamVersion::FIRST);
+        let ids = events.iter().filter_map(|event| event.aggregate_id().try_into().ok());
+        ids.filter(|id: &AggregateId| seen.insert(id.clone())).collect()
+    }
+
+    /// Forgets everything, as if the store were new: positions start again at 1. A read that is
+    /// going on is not disturbed.
+    pub fn clear(&self) {
+        *self.state.write() = State::default();
+    }
+}
+
 impl EventStore for MemoryStore {
-    fn commit(&self, _: Commit) -> Result<CommitResult> { Err(Error::Closed) }
-    fn read_stream(&self, _: &StreamId, _: StreamRead) -> Result<Events> { Err(Error::Closed) }
-    fn read(&self, _: &Query, _: GlobalRead) -> Result<Events> { Err(Error::Closed) }
-    fn stream_version(&self, _: &StreamId) -> Result<StreamVersion> { Err(Error::Closed) }
-    fn event(&self, _: EventId) -> Result<Option<RecordedEvent>> { Err(Error::Closed) }
-    fn global_position(&self) -> Result<GlobalPosition> { Err(Error::Closed) }
+    fn commit(&self, commit: Commit) -> Result<CommitResult> {
+        commit.check(&self.limits)?;
+        let mut state = self.state.write();
+        let Decision { writes, result } = decide(&commit, &*state)?;
+        let recorded_at = self.clock.now().max(state.recorded_until());
+        let events = writes.iter().map(|write| record(&commit, *write, recorded_at));
+        for (stream, event) in events.collect::<Result<Vec<_>>>()? {
+            state.add(stream, event);
+        }
+        Ok(result)
+    }
+
+    fn read_stream(&self, stream: &StreamId, options: StreamRead) -> Result<Events> {
+        options.passing().check()?;
+        let state = self.state.read();
+        let Some(list) = state.streams.get(stream) else {
+            return Ok(Events::empty());
+        };
+        let range = options.range(state.version(stream)?);
+        let range = range.map(|(first, last)| (first.get(), last.get()));
+        Ok(events(list, range, Query::all(), options))
+    }
+
+    fn read(&self, query: &Query, options: GlobalRead) -> Result<Events> {
+        query.check()?;
+        options.passing().check()?;
+        let state = self.state.read();
+        let range = options.range(state.global_position());
+        let range = range.map(|(first, last)| (first.get(), last.get()));
+        Ok(events(&state.all, range, query.clone(), options))
+    }
+
+    fn stream_version(&self, stream: &StreamId) -> Result<StreamVersion> {
+        self.state.read().version(stream)
+    }
+
+    fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {
+        self.state.read().event(event_id)
+    }
+
+    fn global_position(&self) -> Result<GlobalPosition> {
+        Ok(self.state.read().global_position())
+    }
+}
+
+impl View for State {
+    fn version(&self, stream: &StreamId) -> Result<StreamVersion> {
+        let count = self.streams.get(stream).map_or(0, |list| list.read().len());
+        Ok(StreamVersion::new(count as u64))
+    }
+
+    fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {
+        Ok(self.ids.get(&event_id).cloned())
+    }
+
+    fn first_match(&self, query: &Query, first: GlobalPosition) -> Result<Option<RecordedEvent>> {
+        let all = self.all.read();
+        let mut events = all.iter().skip(index(first.get()));
+        Ok(events.find(|event| query.matches(event)).cloned())
+    }
+
+    fn global_position(&self) -> GlobalPosition {
+        GlobalPosition::new(self.all.read().len() as u64)
+    }
+}
+
+impl State {
+    fn add(&mut self, stream: &StreamId, event: RecordedEvent) {
+        self.ids.insert(event.event_id(), event.clone());
+        self.streams.entry(stream.clone()).or_default().write().push(event.clone());
+        self.all.write().push(event);
+    }
+
+    fn recorded_until(&self) -> Timestamp {
+        self.all.read().last().map_or(Timestamp::MIN, RecordedEvent::recorded_at)
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "a decision names only events of its commit")]
+fn record(commit: &Commit, write: Write, now: Timestamp) -> Result<(&StreamId, RecordedEvent)> {
+    let append = &commit.appends[write.append];
+    let (version, position) = (write.stream_version, write.global_position);
+    let new = &append.events[write.event];
+    let event = RecordedEvent::from_new(new, &append.stream, version, position, now)?;
+    Ok((&append.stream, event))
+}
+
+/// Reads the events of a list from the first to the last number, both counted from 1 and included.
+fn events<P>(
+    list: &List,
+    range: Option<(u64, u64)>,
+    query: Query,
+    options: ReadOptions<P>,
+) -> Events {
+    let (first, end) = range.map_or((0, 0), |(first, last)| (index(first), index(last) + 1));
+    let forward = options.order() == Direction::Forward;
+    let mut indices = first..end;
+    let next = move || if forward { indices.next() } else { indices.next_back() };
+    let (list, filter) = (Arc::clone(list), options.passing().clone());
+    let passes = move |event: &&RecordedEvent| query.matches(event) && filter.matches(event);
+    let matching = std::iter::from_fn(next)
+        .filter_map(move |index| list.read().get(index).filter(&passes).cloned());
+    let limit = options.count_max().map_or(usize::MAX, saturated);
+    Events::new(matching.take(limit).map(Ok))
+}
+
+/// Returns the index of the event with a position or version.
+fn index(number: u64) -> usize {
+    saturated(number.saturating_sub(1))
+}
+
+fn saturated(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
