@@ -209,7 +209,7 @@ impl Commit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AppendResult {
-    /// The stream's version after the append; for a replay, that of the batch's last event.
+    /// The stream's version after the append; for a replay, after the original one.
     pub new_version: StreamVersion,
     /// The position of the batch's last event; the store's global position when it has none.
     pub global_position: GlobalPosition,

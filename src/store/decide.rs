@@ -169,8 +169,14 @@ fn is_replay(commit: &Commit, known: &[Known]) -> bool {
     recorded > 0
 }
 
+/// Gives the original result: each stream counts from the version it had before the commit's events.
 fn replay(commit: &Commit, known: &[Known], view: &impl View) -> Result<Decision> {
     let mut results = Results::new(commit, known, view);
+    for ((append, _), state) in events(commit).zip(known) {
+        if let Known::Recorded(place) = state {
+            results.versions.start(&append.stream, place.version.previous());
+        }
+    }
     for append in &commit.appends {
         results.add(append, true)?;
     }
@@ -250,6 +256,11 @@ impl<'a, V: View> Versions<'a, V> {
         }
     }
 
+    /// Sets the version of a stream that the commit has not changed yet.
+    fn start(&mut self, stream: &StreamId, version: StreamVersion) {
+        self.changed.entry(stream.clone()).or_insert(version);
+    }
+
     fn advance(&mut self, stream: &StreamId, version: StreamVersion) {
         self.changed.insert(stream.clone(), version);
     }
@@ -296,14 +307,14 @@ impl<'a, V: View> Results<'a, V> {
                 }
             };
             check_claim(append, event, place)?;
+            version = if replayed { version.max(place.version) } else { version };
             self.places.push(place);
         }
         self.versions.advance(&append.stream, version);
         let places = self.places.get(first_place..).unwrap_or_default();
         let last = places.last();
-        let new_version = last.filter(|_| replayed).map_or(version, |last| last.version);
         self.appends.push(AppendResult {
-            new_version,
+            new_version: version,
             global_position: last.map_or(self.newest, |last| last.position),
             first_global_position: places.first().map(|first| first.position),
             appended: (self.writes.len() - first_write) as u64,
