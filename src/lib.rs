@@ -1,4 +1,60 @@
 //! annals is an embedded event store: durable streams of events in one directory, no server.
+//!
+//! Events go to an append-only log. Each belongs to a stream, the pair of an aggregate type and an
+//! aggregate id, and stands in one global order over all streams. A commit is synced to the device
+//! before it is acknowledged, and opening a store recovers from any crash.
+//!
+//! It is not a server, not replicated and not a message queue; it keeps what happened, and the program
+//! makes state of it. In this version the indexes are held in memory and made anew at every opening.
+//!
+//! # A first example
+//!
+//! ```
+//! use annals::{EventStore, ExpectedVersion, FileStore, NewEvent, ReadOptions, StreamId};
+//!
+//! # fn main() -> annals::Result<()> {
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let directory = directory.path().join("first");
+//! let store = FileStore::open(directory)?;
+//! let plan = StreamId::new("TrainingPlan", "plan-001")?;
+//! let scheduled = NewEvent::new("WorkoutScheduled", "monday");
+//! store.append(&plan, ExpectedVersion::NoStream, vec![scheduled])?;
+//! for event in store.read_stream(&plan, ReadOptions::new())? {
+//!     println!("{:?}", event?);
+//! }
+//! store.close()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Guarantees
+//!
+//! - When [`append`](EventStore::append) or [`commit`](EventStore::commit) returns `Ok`, its events
+//!   survive the end of the process, a crash of the system and loss of power, on any device that
+//!   honours flushes.
+//! - A commit is recorded whole or not at all, also across several streams.
+//! - Nobody reads an event that a crash can still remove.
+//! - Global positions and stream versions are 1, 2, 3 ... without gaps, and none is given out twice.
+//! - [`Damage`] is reported with file and offset; it is never returned as data and never taken for
+//!   the end of the log.
+//! - After a failed write or sync the store takes no more writes until it is opened again, and a retry
+//!   with the same events is safe.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `json`: payloads as JSON, `NewEvent::json` and `RecordedEvent::decode_json`.
+//! - `cli`: the program `annals`.
+//! - `testing`: the conformance suite, to hold a backend of your own to the contract.
+//!
+//! # Where to read next
+//!
+//! [`EventStore`] is the contract, [`FileStore`] the store on disk and [`MemoryStore`] the one for
+//! tests. [`NewEvent`] and [`RecordedEvent`] are an event before and after it is recorded, [`Commit`]
+//! appends to several streams at once, [`ReadOptions`] says what is read, and [`Error`] what to do when
+//! something fails. The folder `docs` of the repository has the contract clause by clause, the
+//! architecture, the format on disk, and runnable examples.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
@@ -27,3 +83,16 @@ pub use store::{
 };
 pub use stream::{ActorId, AggregateId, IdRef, StreamId, TenantId};
 pub use timestamp::Timestamp;
+
+/// The texts of the repository, so that `cargo test` compiles the code in them.
+#[cfg(doctest)]
+mod texts {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+    #[doc = include_str!("../docs/design-faq.md")]
+    mod design_faq {}
+    #[doc = include_str!("../docs/coming-from-eventsource-py.md")]
+    mod coming_from_eventsource_py {}
+    #[doc = include_str!("../docs/durability.md")]
+    mod durability {}
+}
