@@ -352,7 +352,7 @@ pub(crate) struct EventParts {
 ///
 /// let event = store.load_stream(&stream, Default::default())?.events()[0].clone();
 /// assert_eq!(event.event_type(), "Created");
-/// assert_eq!(event.payload(), "tea");
+/// assert_eq!(event.payload(), b"tea");
 /// assert_eq!(event.global_position().get(), 1);
 /// # Ok::<(), annals::Error>(())
 /// ```

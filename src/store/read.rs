@@ -35,7 +35,7 @@ pub type GlobalRead = ReadOptions<GlobalPosition>;
 /// use annals::{Direction, Filter, GlobalPosition, ReadOptions};
 ///
 /// let newest_ten = ReadOptions::<GlobalPosition>::new().backward().limit(10);
-/// let page = ReadOptions::new()
+/// let page = ReadOptions::<GlobalPosition>::new()
 ///     .after(GlobalPosition::new(100))
 ///     .limit(50)
 ///     .filter(Filter::new().event_type("Paid"));
@@ -107,54 +107,90 @@ impl<P> ReadOptions<P> {
     }
 }
 
-macro_rules! bounds {
+/// What a read is bounded by: a stream version or a global position.
+pub trait Bound: Copy + Ord + sealed::Sealed {
+    /// Before the first.
+    const ZERO: Self;
+    /// The first.
+    const FIRST: Self;
+    /// The largest that can be represented.
+    const MAX: Self;
+    /// Returns the one after this, stopping at the largest.
+    #[must_use]
+    fn next(self) -> Self;
+    /// Returns the one before this; the one before 0 is 0.
+    #[must_use]
+    fn previous(self) -> Self;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! bound {
     ($bound:ident) => {
-        impl ReadOptions<$bound> {
-            /// Starts at this one, itself included; the later of several such bounds holds.
-            #[must_use]
-            #[doc(alias = "from_version")]
-            #[doc(alias = "from_position")]
-            pub fn from(self, bound: impl Into<$bound>) -> Self {
-                let bound = bound.into();
-                Self { from: Some(self.from.map_or(bound, |other| other.max(bound))), ..self }
+        impl sealed::Sealed for $bound {}
+
+        impl Bound for $bound {
+            const ZERO: Self = Self::ZERO;
+            const FIRST: Self = Self::FIRST;
+            const MAX: Self = Self::MAX;
+
+            fn next(self) -> Self {
+                self.next()
             }
 
-            /// Ends at this one, itself included; the earlier of several such bounds holds.
-            #[must_use]
-            pub fn to(self, bound: impl Into<$bound>) -> Self {
-                let bound = bound.into();
-                Self { to: Some(self.to.map_or(bound, |other| other.min(bound))), ..self }
-            }
-
-            /// Starts behind this one, itself excluded.
-            #[must_use]
-            pub fn after(self, bound: impl Into<$bound>) -> Self {
-                let bound = bound.into();
-                let empty = self.empty || bound == $bound::MAX;
-                Self { empty, ..self.from(bound.next()) }
-            }
-
-            /// Ends before this one, itself excluded.
-            #[must_use]
-            pub fn before(self, bound: impl Into<$bound>) -> Self {
-                let bound = bound.into();
-                let empty = self.empty || bound == $bound::ZERO;
-                Self { empty, ..self.to(bound.previous()) }
-            }
-
-            /// Returns the first and the last that are read, both included and the last at most
-            /// `newest`; `None` when that is nothing.
-            pub(crate) fn range(&self, newest: $bound) -> Option<($bound, $bound)> {
-                let first = self.from.unwrap_or($bound::FIRST).max($bound::FIRST);
-                let last = self.to.unwrap_or(newest).min(newest);
-                (!self.empty && self.limit != Some(0) && first <= last).then_some((first, last))
+            fn previous(self) -> Self {
+                self.previous()
             }
         }
     };
 }
 
-bounds!(GlobalPosition);
-bounds!(StreamVersion);
+bound!(GlobalPosition);
+bound!(StreamVersion);
+
+impl<P: Bound> ReadOptions<P> {
+    /// Starts at this one, itself included; the later of several such bounds holds.
+    #[must_use]
+    #[doc(alias = "from_version")]
+    #[doc(alias = "from_position")]
+    pub fn from(self, bound: impl Into<P>) -> Self {
+        let bound = bound.into();
+        Self { from: Some(self.from.map_or(bound, |other| other.max(bound))), ..self }
+    }
+
+    /// Ends at this one, itself included; the earlier of several such bounds holds.
+    #[must_use]
+    pub fn to(self, bound: impl Into<P>) -> Self {
+        let bound = bound.into();
+        Self { to: Some(self.to.map_or(bound, |other| other.min(bound))), ..self }
+    }
+
+    /// Starts behind this one, itself excluded.
+    #[must_use]
+    pub fn after(self, bound: impl Into<P>) -> Self {
+        let bound = bound.into();
+        let empty = self.empty || bound == P::MAX;
+        Self { empty, ..self.from(bound.next()) }
+    }
+
+    /// Ends before this one, itself excluded.
+    #[must_use]
+    pub fn before(self, bound: impl Into<P>) -> Self {
+        let bound = bound.into();
+        let empty = self.empty || bound == P::ZERO;
+        Self { empty, ..self.to(bound.previous()) }
+    }
+
+    /// Returns the first and the last that are read, both included and the last at most
+    /// `newest`; `None` when that is nothing.
+    pub(crate) fn range(&self, newest: P) -> Option<(P, P)> {
+        let first = self.from.unwrap_or(P::FIRST).max(P::FIRST);
+        let last = self.to.unwrap_or(newest).min(newest);
+        (!self.empty && self.limit != Some(0) && first <= last).then_some((first, last))
+    }
+}
 
 /// The events of a read, one by one.
 ///
