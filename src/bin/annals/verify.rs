@@ -1,0 +1,119 @@
+//! `annals verify`: checks every byte of a store and prints what was found.
+
+use annals::{FileStore, Finding, Severity, VerifyReport};
+use clap::Args;
+use serde::Serialize;
+
+use crate::StoreArguments;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Check every byte of a store, changing nothing; the exit code is 1 when there is damage
+///
+/// May be run while the store is in use. Notes concern nothing that had been acknowledged, such as a
+/// commit that a crash cut short.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    #[command(flatten)]
+    store: StoreArguments,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &VerifyArguments) -> Result<(), Failure> {
+    let report = FileStore::verify(&arguments.store.path)?;
+    let mut output = Output::new();
+    match arguments.json {
+        true => output.json(&PrintedReport::from(&report))?,
+        false => print(&report, &mut output)?,
+    }
+    output.finish()?;
+    match report.is_intact() {
+        true => Ok(()),
+        false => Err(Failure::Reported),
+    }
+}
+
+fn print(report: &VerifyReport, output: &mut Output) -> Result<(), Failure> {
+    for finding in &report.findings {
+        output.line(finding_line(finding))?;
+    }
+    let VerifyReport { events, commits, segments, .. } = report;
+    let verdict = if report.is_intact() { "intact" } else { "damaged" };
+    output.line(format_args!(
+        "{verdict}: {events} events in {commits} commits in {segments} segments verify"
+    ))
+}
+
+fn finding_line(finding: &Finding) -> String {
+    let Finding { file, offset, what, .. } = finding;
+    let mut line =
+        format!("{}: {} at offset {offset}: {what}", severity(finding.severity), file.display());
+    match (finding.first_lost, finding.first_good_after) {
+        (None, _) => {}
+        (Some(lost), None) => line += &format!("; positions from {lost} on are lost"),
+        (Some(lost), Some(good)) => {
+            line += &format!("; positions {lost} to {} are lost", good.previous());
+        }
+    }
+    if let Some(kept_in) = &finding.kept_in {
+        line += &format!("; the bytes are kept in {}", kept_in.display());
+    }
+    line
+}
+
+fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Note => "note",
+        Severity::Damage => "damage",
+    }
+}
+
+/// A report as JSON.
+#[derive(Debug, Serialize)]
+struct PrintedReport {
+    intact: bool,
+    events: u64,
+    commits: u64,
+    segments: u64,
+    findings: Vec<PrintedFinding>,
+}
+
+#[derive(Debug, Serialize)]
+struct PrintedFinding {
+    severity: &'static str,
+    file: String,
+    offset: u64,
+    what: String,
+    first_lost: Option<u64>,
+    first_good_after: Option<u64>,
+    kept_in: Option<String>,
+}
+
+impl From<&VerifyReport> for PrintedReport {
+    fn from(report: &VerifyReport) -> Self {
+        Self {
+            intact: report.is_intact(),
+            events: report.events,
+            commits: report.commits,
+            segments: report.segments,
+            findings: report.findings.iter().map(PrintedFinding::from).collect(),
+        }
+    }
+}
+
+impl From<&Finding> for PrintedFinding {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            severity: severity(finding.severity),
+            file: finding.file.display().to_string(),
+            offset: finding.offset,
+            what: finding.what.clone(),
+            first_lost: finding.first_lost.map(annals::GlobalPosition::get),
+            first_good_after: finding.first_good_after.map(annals::GlobalPosition::get),
+            kept_in: finding.kept_in.as_ref().map(|path| path.display().to_string()),
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! Does the program `annals` do what it says?
+fn main() {}
