@@ -77,7 +77,9 @@ pub enum Error {
     /// An event id is already taken by a different event; nothing was written.
     ///
     /// What to do: this is a mistake of the caller: give every event an id of its own.
-    #[error("event id {event_id} is taken by an event of stream {stream} with another {difference}")]
+    #[error(
+        "event id {event_id} is taken by an event of stream {stream} with another {difference}"
+    )]
     EventIdTaken {
         /// The id that was given twice.
         event_id: EventId,
@@ -92,7 +94,9 @@ pub enum Error {
     /// An event claimed a stream version other than the one it would get; nothing was written.
     ///
     /// What to do: load the stream again and number the events after its version, or claim none.
-    #[error("event {event_id} claims version {claimed} of stream {stream}, but it is version {assigned}")]
+    #[error(
+        "event {event_id} claims version {claimed} of stream {stream}, but it is version {assigned}"
+    )]
     VersionMismatch {
         /// The stream that was to be appended to.
         stream: StreamId,
@@ -184,6 +188,19 @@ pub enum Error {
     /// What to do: restore a backup, or open the store read-only to read all that still verifies.
     #[error("{0}")]
     Damage(Box<Damage>),
+
+    /// The device could not give bytes back.
+    ///
+    /// What to do: check the device; if it is failing, restore a backup on another.
+    #[error("can not read {} at offset {offset}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// What the system said.
+        source: io::Error,
+    },
 
     /// There is no store at the path.
     ///

@@ -1,0 +1,356 @@
+//! One event as it stands in a frame.
+//!
+//! Its checksum covers everything about it that a reader hands out, so one event can be verified and
+//! borrowed without reading the rest of its commit. The checksum is computed in two steps: over the
+//! body before any lock is taken, then over the header and what the frame lends, when position, time
+//! and place are known.
+
+use bytes::Bytes;
+use crc32fast::Hasher;
+use uuid::Uuid;
+
+use super::frame::FrameHeader;
+use super::layout::{
+    ACTOR_IS_UUID, AGGREGATE_ID_IS_UUID, EVENT_AGGREGATE_ID_LENGTH, EVENT_AGGREGATE_TYPE_LENGTH,
+    EVENT_CONTENT_TYPE, EVENT_CRC, EVENT_FLAGS, EVENT_FRAME_DISTANCE, EVENT_HEADER, EVENT_ID,
+    EVENT_INDEX, EVENT_LENGTH, EVENT_PAYLOAD_LENGTH, EVENT_STREAM_VERSION, EVENT_TYPE_LENGTH, Flag,
+    HAS_ACTOR, HAS_CAUSATION_ID, HAS_CORRELATION_ID, HAS_EVENT_VERSION, HAS_METADATA,
+    HAS_OCCURRED_AT, HAS_TAGS, HAS_TENANT, KNOWN_EVENT_FLAGS, TENANT_IS_UUID,
+};
+use super::{Fault, Location, Salt};
+use crate::error::Result;
+use crate::event::{
+    ContentType, EventId, EventParts, IdSpan, NewEvent, RecordedEvent, Span, TAG_SEPARATOR,
+    encoded_metadata, joined_tags,
+};
+use crate::position::StreamVersion;
+use crate::stream::{IdRef, StreamId, check_aggregate_type, check_text};
+use crate::timestamp::Timestamp;
+
+/// Where an event stands, as its header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EventPlace {
+    /// Bytes of the event without padding.
+    pub(crate) length: u32,
+    /// Bytes back to the header of its frame.
+    pub(crate) frame_distance: u32,
+    /// Its place in the frame, from 0.
+    pub(crate) index: u16,
+}
+
+impl EventPlace {
+    /// Reads the place from an event header that has not been verified.
+    pub(crate) fn read(header: &[u8]) -> Self {
+        Self {
+            length: EVENT_LENGTH.get_u32(header),
+            frame_distance: EVENT_FRAME_DISTANCE.get_u32(header),
+            index: EVENT_INDEX.get_u16(header),
+        }
+    }
+}
+
+/// Appends an event to `bytes`; its crc field holds the checksum of its body until it is stamped,
+/// and what is not known yet is zero.
+pub(super) fn append(bytes: &mut Vec<u8>, stream: &StreamId, event: &NewEvent) -> Result<()> {
+    let start = bytes.len();
+    let metadata = encoded_metadata(&event.metadata)?;
+    bytes.resize(start + EVENT_HEADER.size, 0);
+    let flags = append_optional_parts(bytes, stream, event);
+    append_section(bytes, EVENT_TAGS_WIDTH, joined_tags(&event.tags).as_bytes());
+    append_section(bytes, EVENT_METADATA_WIDTH, &metadata);
+    bytes.extend_from_slice(&event.payload);
+
+    let id_length = id_bytes(&stream.aggregate_id().as_ref(), |bytes| bytes.len());
+    let length = bytes.len() - start;
+    let Some(own) = bytes.get_mut(start..) else { return Ok(()) };
+    EVENT_LENGTH.put(own, length as u64);
+    EVENT_FLAGS.put(own, flags.into());
+    EVENT_AGGREGATE_TYPE_LENGTH.put(own, stream.aggregate_type().len() as u64);
+    EVENT_AGGREGATE_ID_LENGTH.put(own, id_length as u64);
+    EVENT_TYPE_LENGTH.put(own, event.event_type.len() as u64);
+    EVENT_CONTENT_TYPE.put(own, content_type_number(event.content_type).into());
+    EVENT_PAYLOAD_LENGTH.put(own, event.payload.len() as u64);
+    EVENT_ID.put_bytes(own, event.event_id.as_uuid().as_bytes());
+    let body_crc = crc32fast::hash(body(own));
+    EVENT_CRC.put(own, body_crc.into());
+    Ok(())
+}
+
+/// Bytes of the length of the tags.
+const EVENT_TAGS_WIDTH: usize = 2;
+/// Bytes of the length of the metadata.
+const EVENT_METADATA_WIDTH: usize = 4;
+
+/// Appends what stands between the header and the tags, and returns the flags of the whole event.
+fn append_optional_parts(bytes: &mut Vec<u8>, stream: &StreamId, event: &NewEvent) -> u16 {
+    let mut flags = 0;
+    let mut set = |flag: Flag, is_set: bool| flags |= if is_set { flag.bit } else { 0 };
+    let is_uuid = |id: IdRef<'_>| matches!(id, IdRef::Uuid(_));
+    let tenant = event.tenant.as_ref().map(|tenant| tenant.as_ref());
+    let actor = event.actor.as_ref().map(|actor| actor.as_ref());
+    set(HAS_OCCURRED_AT, event.occurred_at.is_some());
+    set(HAS_EVENT_VERSION, event.event_version != 1);
+    set(HAS_CORRELATION_ID, event.correlation_id.is_some());
+    set(HAS_CAUSATION_ID, event.causation_id.is_some());
+    set(AGGREGATE_ID_IS_UUID, is_uuid(stream.aggregate_id().as_ref()));
+    set(HAS_TENANT, tenant.is_some());
+    set(TENANT_IS_UUID, tenant.is_some_and(is_uuid));
+    set(HAS_ACTOR, actor.is_some());
+    set(ACTOR_IS_UUID, actor.is_some_and(is_uuid));
+    set(HAS_TAGS, !event.tags.is_empty());
+    set(HAS_METADATA, !event.metadata.is_empty());
+
+    if let Some(time) = event.occurred_at {
+        bytes.extend_from_slice(&time.as_micros().to_le_bytes());
+    }
+    if event.event_version != 1 {
+        bytes.extend_from_slice(&event.event_version.to_le_bytes());
+    }
+    for id in [event.correlation_id, event.causation_id].into_iter().flatten() {
+        bytes.extend_from_slice(id.as_bytes());
+    }
+    bytes.extend_from_slice(stream.aggregate_type().as_bytes());
+    id_bytes(&stream.aggregate_id().as_ref(), |id| bytes.extend_from_slice(id));
+    bytes.extend_from_slice(event.event_type.as_bytes());
+    for id in [tenant, actor].into_iter().flatten() {
+        if let IdRef::Text(text) = id {
+            append_length(bytes, 1, text.len());
+        }
+        id_bytes(&id, |id| bytes.extend_from_slice(id));
+    }
+    flags
+}
+
+/// Appends a part with its length before it, unless it is empty and so has no flag.
+fn append_section(bytes: &mut Vec<u8>, width: usize, section: &[u8]) {
+    if !section.is_empty() {
+        append_length(bytes, width, section.len());
+        bytes.extend_from_slice(section);
+    }
+}
+
+fn append_length(bytes: &mut Vec<u8>, width: usize, length: usize) {
+    bytes.extend_from_slice((length as u64).to_le_bytes().get(..width).unwrap_or_default());
+}
+
+fn id_bytes<T>(id: &IdRef<'_>, take: impl FnOnce(&[u8]) -> T) -> T {
+    match id {
+        IdRef::Uuid(uuid) => take(uuid.as_bytes()),
+        IdRef::Text(text) => take(text.as_bytes()),
+    }
+}
+
+fn content_type_number(content_type: ContentType) -> u8 {
+    match content_type {
+        ContentType::Bytes => 0,
+        ContentType::Text => 1,
+        ContentType::Json => 2,
+        ContentType::Bincode => 3,
+        ContentType::Other(number) => number,
+    }
+}
+
+fn content_type(number: u8) -> ContentType {
+    match number {
+        0 => ContentType::Bytes,
+        1 => ContentType::Text,
+        2 => ContentType::Json,
+        3 => ContentType::Bincode,
+        number => ContentType::Other(number),
+    }
+}
+
+/// Sets what is known under the lock: the version, and the place in the frame.
+pub(super) fn place(own: &mut [u8], version: StreamVersion, frame_distance: usize, index: usize) {
+    EVENT_STREAM_VERSION.put(own, version.get());
+    EVENT_FRAME_DISTANCE.put(own, frame_distance as u64);
+    EVENT_INDEX.put(own, index as u64);
+}
+
+/// Finishes the checksum of a placed event, given what its frame lends, and returns it.
+pub(super) fn stamp(own: &mut [u8], lent: [u8; 16], salt: Salt, location: Location) -> u32 {
+    let crc = finish_crc(EVENT_CRC.get_u32(own), own, lent) ^ salt.signature(location);
+    EVENT_CRC.put(own, crc.into());
+    crc
+}
+
+/// Tells whether the checksum of an event matches; `own` is the event without padding.
+pub(super) fn verifies(own: &[u8], lent: [u8; 16], salt: Salt, location: Location) -> bool {
+    let crc = finish_crc(crc32fast::hash(body(own)), own, lent) ^ salt.signature(location);
+    own.len() >= EVENT_HEADER.size && crc == EVENT_CRC.get_u32(own)
+}
+
+pub(super) fn crc_of(own: &[u8]) -> u32 {
+    EVENT_CRC.get_u32(own)
+}
+
+fn body(own: &[u8]) -> &[u8] {
+    own.get(EVENT_ID.offset..).unwrap_or_default()
+}
+
+fn finish_crc(body_crc: u32, own: &[u8], lent: [u8; 16]) -> u32 {
+    let mut hasher = Hasher::new_with_initial(body_crc);
+    hasher.update(own.get(EVENT_LENGTH.offset..EVENT_ID.offset).unwrap_or_default());
+    hasher.update(&lent);
+    hasher.finalize()
+}
+
+/// Verifies and decodes an event; `own` is the event without padding, `frame` the header of its
+/// frame, which the event's checksum vouches for as far as it is used.
+pub(crate) fn decode(
+    own: Bytes,
+    frame: &FrameHeader,
+    salt: Salt,
+    location: Location,
+) -> Result<RecordedEvent, Fault> {
+    if own.len() < EVENT_HEADER.size {
+        return Err(Fault::Short);
+    }
+    if !verifies(&own, frame.lent(), salt, location) {
+        return Err(Fault::Checksum);
+    }
+    let parts = parts(&own, frame)?;
+    Ok(RecordedEvent::from_parts(own, parts))
+}
+
+fn parts(own: &[u8], frame: &FrameHeader) -> Result<EventParts, Fault> {
+    let flags = EVENT_FLAGS.get_u16(own);
+    if flags & !KNOWN_EVENT_FLAGS != 0 {
+        let found = format!("event flags {flags:#06x}");
+        return Err(Fault::Newer { found, supported: format!("{KNOWN_EVENT_FLAGS:#06x}") });
+    }
+    let is_set = |flag: Flag| flags & flag.bit != 0;
+    let mut cursor = Cursor { bytes: own, at: EVENT_HEADER.size };
+    let occurred_at = is_set(HAS_OCCURRED_AT).then(|| cursor.take_i64()).transpose()?;
+    let event_version = is_set(HAS_EVENT_VERSION).then(|| cursor.take_u32()).transpose()?;
+    let correlation_id = is_set(HAS_CORRELATION_ID).then(|| cursor.take_uuid()).transpose()?;
+    let causation_id = is_set(HAS_CAUSATION_ID).then(|| cursor.take_uuid()).transpose()?;
+    let aggregate_type = cursor.take(EVENT_AGGREGATE_TYPE_LENGTH.get_u32(own))?;
+    let id_length = EVENT_AGGREGATE_ID_LENGTH.get_u32(own);
+    let aggregate_id = cursor.take_id(is_set(AGGREGATE_ID_IS_UUID), Some(id_length))?;
+    let event_type = cursor.take(EVENT_TYPE_LENGTH.get_u32(own))?;
+    let mut optional_id = |has: Flag, is_uuid: Flag| {
+        is_set(has).then(|| cursor.take_id(is_set(is_uuid), None)).transpose()
+    };
+    let tenant = optional_id(HAS_TENANT, TENANT_IS_UUID)?;
+    let actor = optional_id(HAS_ACTOR, ACTOR_IS_UUID)?;
+    let tags = cursor.take_section(is_set(HAS_TAGS), EVENT_TAGS_WIDTH)?;
+    let metadata = cursor.take_section(is_set(HAS_METADATA), EVENT_METADATA_WIDTH)?;
+    let payload = cursor.take(EVENT_PAYLOAD_LENGTH.get_u32(own))?;
+    if cursor.at != own.len() {
+        return Err(Fault::Invalid("length"));
+    }
+    let parts = EventParts {
+        global_position: frame.first_position.advanced_by(EVENT_INDEX.get(own)),
+        stream_version: StreamVersion::new(EVENT_STREAM_VERSION.get(own)),
+        recorded_at: frame.recorded_at,
+        occurred_at: occurred_at.map_or(frame.recorded_at, Timestamp::from_micros),
+        event_id: EventId::from_uuid(Uuid::from_bytes(EVENT_ID.get_16(own))),
+        event_version: event_version.unwrap_or(1),
+        content_type: content_type(EVENT_CONTENT_TYPE.get(own).to_le_bytes()[0]),
+        correlation_id,
+        causation_id,
+        aggregate_type,
+        aggregate_id,
+        event_type,
+        tenant,
+        actor,
+        tags,
+        metadata,
+        payload,
+    };
+    check_names(own, &parts)?;
+    Ok(parts)
+}
+
+/// Holds a decoded event to the rules of names, which its checksum says nothing about.
+fn check_names(own: &[u8], parts: &EventParts) -> Result<(), Fault> {
+    let text = |span: &Span, what| {
+        let bytes = own.get(span.start as usize..span.end as usize).unwrap_or_default();
+        std::str::from_utf8(bytes).map_err(|_| Fault::Invalid(what))
+    };
+    let id = |id: &IdSpan, what| match id {
+        IdSpan::Uuid(_) => Ok(()),
+        IdSpan::Text(span) => {
+            check_text(what, text(span, what)?, u8::MAX.into()).map_err(|_| Fault::Invalid(what))
+        }
+    };
+    let aggregate_type = text(&parts.aggregate_type, "aggregate type")?;
+    check_aggregate_type(aggregate_type).map_err(|_| Fault::Invalid("aggregate type"))?;
+    let event_type = text(&parts.event_type, "event type")?;
+    check_text("event type", event_type, u8::MAX.into())
+        .map_err(|_| Fault::Invalid("event type"))?;
+    id(&parts.aggregate_id, "aggregate id")?;
+    parts.tenant.iter().try_for_each(|tenant| id(tenant, "tenant id"))?;
+    parts.actor.iter().try_for_each(|actor| id(actor, "actor id"))?;
+    let tags = text(&parts.tags, "tags")?;
+    match tags.chars().any(|character| character.is_control() && character != TAG_SEPARATOR) {
+        true => Err(Fault::Invalid("tags")),
+        false => Ok(()),
+    }
+}
+
+/// Walks over the variable parts of an event.
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn take(&mut self, length: u32) -> Result<Span, Fault> {
+        let start = self.at;
+        let end = start.checked_add(length as usize).filter(|end| *end <= self.bytes.len());
+        self.at = end.ok_or(Fault::Invalid("length"))?;
+        let position = |at: usize| u32::try_from(at).map_err(|_| Fault::Invalid("length"));
+        Ok(position(start)?..position(self.at)?)
+    }
+
+    fn take_chunk<const WIDTH: usize>(&mut self) -> Result<[u8; WIDTH], Fault> {
+        let chunk = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<WIDTH>());
+        let chunk = *chunk.ok_or(Fault::Invalid("length"))?;
+        self.at += WIDTH;
+        Ok(chunk)
+    }
+
+    fn take_i64(&mut self) -> Result<i64, Fault> {
+        self.take_chunk().map(i64::from_le_bytes)
+    }
+
+    fn take_u32(&mut self) -> Result<u32, Fault> {
+        self.take_chunk().map(u32::from_le_bytes)
+    }
+
+    fn take_uuid(&mut self) -> Result<Uuid, Fault> {
+        self.take_chunk().map(Uuid::from_bytes)
+    }
+
+    /// Takes an id whose length is known, or, when a text, stands before it in one byte.
+    fn take_id(&mut self, is_uuid: bool, known_length: Option<u32>) -> Result<IdSpan, Fault> {
+        match (is_uuid, known_length) {
+            (true, Some(length)) if length as usize != size_of::<Uuid>() => {
+                Err(Fault::Invalid("aggregate id length"))
+            }
+            (true, _) => Ok(IdSpan::Uuid(self.take_uuid()?)),
+            (false, Some(length)) => Ok(IdSpan::Text(self.take(length)?)),
+            (false, None) => {
+                let [length] = self.take_chunk()?;
+                Ok(IdSpan::Text(self.take(length.into())?))
+            }
+        }
+    }
+
+    /// Takes a part that is there when its flag is set, and whose length stands before it.
+    fn take_section(&mut self, is_there: bool, width: usize) -> Result<Span, Fault> {
+        match (is_there, width) {
+            (false, _) => self.take(0),
+            (true, EVENT_TAGS_WIDTH) => {
+                let length = u16::from_le_bytes(self.take_chunk()?);
+                self.take(length.into())
+            }
+            (true, _) => {
+                let length = self.take_u32()?;
+                self.take(length)
+            }
+        }
+    }
+}

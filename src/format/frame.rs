@@ -1,0 +1,374 @@
+//! A frame: one commit in the log, or a watermark without events.
+//!
+//! A frame is made in three steps, each as early as what it needs is known: `PackedFrame::push`
+//! encodes events and hashes their bodies, by the caller and before any lock; `place` sets versions
+//! and the first position, under the lock; `stamp` finishes the checksums for one place in the log,
+//! by whoever writes the group.
+//!
+//! Invariants:
+//!
+//! 1. A frame verifies only at the location, in the segment and in the store it was stamped for.
+//! 2. A frame verifies only whole: its header, every event and all padding.
+//! 3. Zeros are never a frame.
+
+use bytes::Bytes;
+use crc32fast::Hasher;
+
+use super::event;
+use super::layout::{
+    ALIGNMENT, FRAME_CLOSED, FRAME_CRC, FRAME_DURABLE_UPTO, FRAME_EPOCH, FRAME_EVENT_COUNT,
+    FRAME_FIRST_POSITION, FRAME_FLAGS, FRAME_HEADER, FRAME_LENGTH, FRAME_RECORDED_AT,
+};
+use super::{EVENT_HEADER_BYTES, EventPlace, Fault, Location, Salt, aligned, is_zero};
+use crate::error::Result;
+use crate::event::{NewEvent, RecordedEvent};
+use crate::limits::COMMIT_BYTES_MAX;
+use crate::position::{GlobalPosition, StreamVersion};
+use crate::stream::StreamId;
+use crate::timestamp::Timestamp;
+
+/// What a frame is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    /// It records events.
+    Commit,
+    /// It shows that the frames before it had been durable.
+    Watermark,
+    /// A watermark after which the store was closed.
+    Closed,
+}
+
+/// The fields of a frame header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameHeader {
+    pub(crate) crc: u32,
+    /// Bytes of the frame.
+    pub(crate) length: u32,
+    /// The position of the first event; in a watermark, of the next event to come.
+    pub(crate) first_position: GlobalPosition,
+    /// How far the log was known to be durable when the frame was stamped.
+    pub(crate) durable_upto: Location,
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) epoch: u32,
+    pub(crate) event_count: u16,
+    pub(crate) flags: u16,
+}
+
+impl FrameHeader {
+    /// Reads a header that has not been verified; refuses what no frame can have, and never a length
+    /// that leaves the next frame unaligned.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Fault> {
+        if bytes.len() < FRAME_HEADER.size {
+            return Err(Fault::Short);
+        }
+        let header = Self {
+            crc: FRAME_CRC.get_u32(bytes),
+            length: FRAME_LENGTH.get_u32(bytes),
+            first_position: GlobalPosition::new(FRAME_FIRST_POSITION.get(bytes)),
+            durable_upto: Location::new(FRAME_DURABLE_UPTO.get(bytes)),
+            recorded_at: Timestamp::from_micros(FRAME_RECORDED_AT.get_i64(bytes)),
+            epoch: FRAME_EPOCH.get_u32(bytes),
+            event_count: FRAME_EVENT_COUNT.get_u16(bytes),
+            flags: FRAME_FLAGS.get_u16(bytes),
+        };
+        header.check().map(|()| header)
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        let least = FRAME_HEADER.size + usize::from(self.event_count) * EVENT_HEADER_BYTES;
+        if (self.length as usize) < least
+            || self.length > COMMIT_BYTES_MAX
+            || !u64::from(self.length).is_multiple_of(ALIGNMENT)
+        {
+            return Err(Fault::Invalid("frame length"));
+        }
+        if self.event_count == 0 && self.length as usize != FRAME_HEADER.size {
+            return Err(Fault::Invalid("frame length"));
+        }
+        if self.first_position == GlobalPosition::ZERO {
+            return Err(Fault::Invalid("first position"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn kind(&self) -> FrameKind {
+        match (self.event_count, self.flags & FRAME_CLOSED) {
+            (0, 0) => FrameKind::Watermark,
+            (0, _) => FrameKind::Closed,
+            _ => FrameKind::Commit,
+        }
+    }
+
+    /// Returns the position that follows the frame's last event.
+    pub(crate) fn next_position(&self) -> GlobalPosition {
+        self.first_position.advanced_by(self.event_count.into())
+    }
+
+    /// Returns what every event's checksum covers of its frame: first position and commit time.
+    pub(super) fn lent(&self) -> [u8; 16] {
+        lent(self.first_position, self.recorded_at)
+    }
+}
+
+fn lent(first_position: GlobalPosition, recorded_at: Timestamp) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let (position, time) = bytes.split_at_mut(8);
+    position.copy_from_slice(&first_position.get().to_le_bytes());
+    time.copy_from_slice(&recorded_at.as_micros().to_le_bytes());
+    bytes
+}
+
+/// A frame that is being made.
+#[derive(Debug, Clone)]
+pub(crate) struct PackedFrame {
+    bytes: Vec<u8>,
+    event_count: usize,
+}
+
+/// What a frame gets at the place where it is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamp {
+    pub(crate) salt: Salt,
+    pub(crate) location: Location,
+    pub(crate) durable_upto: Location,
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) epoch: u32,
+}
+
+impl Default for PackedFrame {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PackedFrame {
+    /// Starts a frame without events.
+    pub(crate) fn new() -> Self {
+        Self { bytes: vec![0; FRAME_HEADER.size], event_count: 0 }
+    }
+
+    /// Returns a watermark: a frame that stays without events.
+    pub(crate) fn watermark(kind: FrameKind, next_position: GlobalPosition) -> Self {
+        let mut frame = Self::new();
+        let flags = if kind == FrameKind::Closed { FRAME_CLOSED } else { 0 };
+        FRAME_FLAGS.put(&mut frame.bytes, flags.into());
+        frame.place(next_position, []);
+        frame
+    }
+
+    /// Adds an event of a stream.
+    ///
+    /// # Errors
+    ///
+    /// `Error::Payload` when the metadata can not be encoded.
+    pub(crate) fn push(&mut self, stream: &StreamId, event: &NewEvent) -> Result<()> {
+        event::append(&mut self.bytes, stream, event)?;
+        let padded = self.bytes.len().next_multiple_of(ALIGNMENT as usize);
+        self.bytes.resize(padded, 0);
+        self.event_count += 1;
+        Ok(())
+    }
+
+    /// Returns the bytes of the frame so far.
+    pub(crate) fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn event_count(&self) -> usize {
+        self.event_count
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Sets the position of the first event and the version of every event.
+    pub(crate) fn place(
+        &mut self,
+        first_position: GlobalPosition,
+        versions: impl IntoIterator<Item = StreamVersion>,
+    ) {
+        let length = self.bytes.len() as u64;
+        FRAME_LENGTH.put(&mut self.bytes, length);
+        FRAME_FIRST_POSITION.put(&mut self.bytes, first_position.get());
+        FRAME_EVENT_COUNT.put(&mut self.bytes, self.event_count as u64);
+        let mut at = FRAME_HEADER.size;
+        for (index, version) in versions.into_iter().enumerate() {
+            let Some(own) = self.bytes.get_mut(at..) else { return };
+            event::place(own, version, at, index);
+            at += padded_length(own);
+        }
+    }
+
+    /// Returns the locations of the events of a frame that stands at a location.
+    pub(crate) fn event_locations(&self, location: Location) -> Vec<Location> {
+        let mut at = FRAME_HEADER.size;
+        let next = |_| {
+            let here = location.plus(at as u64);
+            at += padded_length(self.bytes.get(at..).unwrap_or_default());
+            here
+        };
+        (0..self.event_count).map(next).collect()
+    }
+
+    /// Finishes every checksum for one place in the log, and returns that of the frame. Done once.
+    pub(crate) fn stamp(&mut self, stamp: &Stamp) -> u32 {
+        FRAME_DURABLE_UPTO.put(&mut self.bytes, stamp.durable_upto.get());
+        FRAME_RECORDED_AT.put(&mut self.bytes, stamp.recorded_at.as_micros().cast_unsigned());
+        FRAME_EPOCH.put(&mut self.bytes, stamp.epoch.into());
+        let first_position = GlobalPosition::new(FRAME_FIRST_POSITION.get(&self.bytes));
+        let lent = lent(first_position, stamp.recorded_at);
+        let mut hasher = Hasher::new();
+        hasher.update(self.bytes.get(FRAME_LENGTH.offset..FRAME_HEADER.size).unwrap_or_default());
+        let mut at = FRAME_HEADER.size;
+        for _ in 0..self.event_count {
+            let length = EventPlace::read(self.bytes.get(at..).unwrap_or_default()).length as usize;
+            let Some(own) = self.bytes.get_mut(at..at + length) else { return 0 };
+            let crc = event::stamp(own, lent, stamp.salt, stamp.location.plus(at as u64));
+            hasher.update(&crc.to_le_bytes());
+            at += padded_length(own);
+        }
+        let crc = hasher.finalize() ^ stamp.salt.signature(stamp.location);
+        FRAME_CRC.put(&mut self.bytes, crc.into());
+        crc
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a length of 32 bits fits an address")]
+fn padded_length(own: &[u8]) -> usize {
+    aligned(EventPlace::read(own).length.into()) as usize
+}
+
+/// A frame that verifies, in shared bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    header: FrameHeader,
+    bytes: Bytes,
+    salt: Salt,
+    location: Location,
+}
+
+impl Frame {
+    /// Verifies the frame at the start of `bytes`, which may go on behind it.
+    pub(crate) fn verify(bytes: &Bytes, salt: Salt, location: Location) -> Result<Self, Fault> {
+        let header = FrameHeader::read(bytes)?;
+        if bytes.len() < header.length as usize {
+            return Err(Fault::Short);
+        }
+        let bytes = bytes.slice(..header.length as usize);
+        let frame = Self { header, bytes, salt, location };
+        frame.verify_events()?;
+        frame.check_flags().map(|()| frame)
+    }
+
+    /// Refuses flags that this version does not know: judged last, when they are known to be what was
+    /// written.
+    fn check_flags(&self) -> Result<(), Fault> {
+        let flags = self.header.flags;
+        match flags & !FRAME_CLOSED {
+            0 => Ok(()),
+            _ => Err(Fault::Newer {
+                found: format!("frame flags {flags:#06x}"),
+                supported: format!("{FRAME_CLOSED:#06x}"),
+            }),
+        }
+    }
+
+    /// Checks the frame's own checksum, which covers the places and checksums of all events, and only
+    /// then hashes their bodies: garbage costs little to refuse, whatever lengths it claims.
+    fn verify_events(&self) -> Result<(), Fault> {
+        let mut hasher = Hasher::new();
+        let rest = FRAME_LENGTH.offset..FRAME_HEADER.size;
+        hasher.update(self.bytes.get(rest).unwrap_or_default());
+        let mut at = FRAME_HEADER.size;
+        for index in 0..self.header.event_count {
+            let own = self.event_bytes(at, index)?;
+            hasher.update(&event::crc_of(own).to_le_bytes());
+            at = self.behind_padding(at + own.len())?;
+        }
+        if at != self.bytes.len() {
+            return Err(Fault::Invalid("frame length"));
+        }
+        if hasher.finalize() ^ self.salt.signature(self.location) != self.header.crc {
+            return Err(Fault::Checksum);
+        }
+        self.verify_bodies()
+    }
+
+    fn verify_bodies(&self) -> Result<(), Fault> {
+        let mut at = FRAME_HEADER.size;
+        for index in 0..self.header.event_count {
+            let own = self.event_bytes(at, index)?;
+            if !event::verifies(own, self.header.lent(), self.salt, self.location.plus(at as u64)) {
+                return Err(Fault::Checksum);
+            }
+            at = self.behind_padding(at + own.len())?;
+        }
+        Ok(())
+    }
+
+    /// Returns the next aligned offset, if nothing but zeros lies before it.
+    fn behind_padding(&self, end: usize) -> Result<usize, Fault> {
+        let aligned = end.next_multiple_of(ALIGNMENT as usize);
+        match self.bytes.get(end..aligned).is_some_and(is_zero) {
+            true => Ok(aligned),
+            false => Err(Fault::Invalid("padding")),
+        }
+    }
+
+    /// Returns the event at an offset of the frame, without padding, if its header agrees.
+    fn event_bytes(&self, at: usize, index: u16) -> Result<&[u8], Fault> {
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        if rest.len() < EVENT_HEADER_BYTES {
+            return Err(Fault::Short);
+        }
+        let place = EventPlace::read(rest);
+        if place.index != index || place.frame_distance as usize != at {
+            return Err(Fault::Invalid("place of an event"));
+        }
+        rest.get(..place.length as usize).ok_or(Fault::Short)
+    }
+
+    pub(crate) fn header(&self) -> &FrameHeader {
+        &self.header
+    }
+
+    /// Returns where the frame starts.
+    pub(crate) fn location(&self) -> Location {
+        self.location
+    }
+
+    /// Iterates over the events and where they are. A fault here means that a writer encoded an
+    /// event that breaks the rules, since the checksums hold.
+    pub(crate) fn events(&self) -> impl Iterator<Item = Result<(Location, RecordedEvent), Fault>> {
+        let mut at = FRAME_HEADER.size;
+        (0..self.header.event_count).map(move |_| {
+            let length = EventPlace::read(self.bytes.get(at..).unwrap_or_default()).length as usize;
+            let end = at.saturating_add(length).min(self.bytes.len());
+            let location = self.location.plus(at as u64);
+            let own = self.bytes.slice(at.min(end)..end);
+            at = end.next_multiple_of(ALIGNMENT as usize);
+            let event = event::decode(own, &self.header, self.salt, location)?;
+            Ok((location, event))
+        })
+    }
+}
+
+/// Verifies and decodes one event out of its frame. `own` starts with the event and may go on
+/// behind it, `frame_header` is the header of its frame.
+pub(crate) fn single_event(
+    own: &Bytes,
+    frame_header: &[u8],
+    salt: Salt,
+    location: Location,
+) -> Result<RecordedEvent, Fault> {
+    let header = FrameHeader::read(frame_header)?;
+    let place = EventPlace::read(own);
+    if place.index >= header.event_count {
+        return Err(Fault::Invalid("place of an event"));
+    }
+    match own.len() >= place.length as usize {
+        true => event::decode(own.slice(..place.length as usize), &header, salt, location),
+        false => Err(Fault::Short),
+    }
+}

@@ -1,0 +1,188 @@
+//! Every offset, width, magic and version on disk.
+//!
+//! The tables here are the format: the code reads and writes through them, `docs/format.md` is
+//! printed from them by a test, and golden bytes pin them. All integers are little-endian; all
+//! structures start at a multiple of eight bytes. Bytes that no field names are zero.
+
+/// The version of the format that this code writes, and the newest it reads.
+pub(crate) const FORMAT_VERSION: u32 = 1;
+
+/// Everything in the log starts at a multiple of this.
+pub(crate) const ALIGNMENT: u64 = 8;
+
+/// Opens the file `STORE`.
+pub(crate) const STORE_MAGIC: [u8; 8] = *b"annalsST";
+/// Opens a segment.
+pub(crate) const SEGMENT_MAGIC: [u8; 8] = *b"annalsSG";
+/// Opens the footer of a sealed segment.
+pub(crate) const FOOTER_MAGIC: [u8; 8] = *b"annalsFT";
+
+/// A field at a fixed place of a structure.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Field {
+    pub(crate) offset: usize,
+    pub(crate) width: usize,
+    pub(crate) name: &'static str,
+    pub(crate) meaning: &'static str,
+}
+
+/// A structure of fixed layout.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    pub(crate) size: usize,
+    pub(crate) fields: &'static [Field],
+}
+
+macro_rules! table {
+    (
+        $(#[$meta:meta])* $table:ident, $title:literal, $size:expr;
+        $($field:ident: $offset:literal, $width:literal, $name:literal, $meaning:literal;)*
+    ) => {
+        $(pub(crate) const $field: Field =
+            Field { offset: $offset, width: $width, name: $name, meaning: $meaning };)*
+        $(#[$meta])*
+        pub(crate) const $table: Table =
+            Table { name: $title, size: $size, fields: &[$($field),*] };
+        const _: () = assert!(is_contiguous(&$table), "fields follow each other to the end");
+    };
+}
+
+const fn is_contiguous(table: &Table) -> bool {
+    let mut fields = table.fields;
+    let mut end = 0;
+    while let [first, rest @ ..] = fields {
+        if first.offset != end {
+            return false;
+        }
+        end += first.width;
+        fields = rest;
+    }
+    end == table.size
+}
+
+table! {
+    /// The file `STORE`: the identity of a store, written once.
+    STORE, "Store file", 128;
+    STORE_FILE_MAGIC: 0, 8, "magic", "`annalsST`";
+    STORE_VERSION: 8, 4, "format version", "1; a newer one is refused";
+    STORE_FLAGS: 12, 4, "feature flags", "0; an unknown flag is refused";
+    STORE_ID: 16, 16, "store id", "a random UUID that every segment repeats";
+    STORE_HASH_KEY: 32, 16, "hash key", "keys the hash of index terms";
+    STORE_CREATED_AT: 48, 8, "created at", "microseconds since 1970, signed";
+    STORE_RESERVED: 56, 68, "reserved", "zero";
+    STORE_CRC: 124, 4, "crc", "CRC-32 of the bytes before it";
+}
+
+table! {
+    /// The first block of a segment, written before the segment gets its name.
+    SEGMENT_HEADER, "Segment header", 4096;
+    SEGMENT_FILE_MAGIC: 0, 8, "magic", "`annalsSG`";
+    SEGMENT_VERSION: 8, 4, "format version", "1; a newer one is refused";
+    SEGMENT_FLAGS: 12, 4, "feature flags", "0; an unknown flag is refused";
+    SEGMENT_STORE_ID: 16, 16, "store id", "that of the file `STORE`";
+    SEGMENT_NUMBER: 32, 8, "segment number", "1, 2, 3 ... without gaps; also in the file's name";
+    SEGMENT_SALT: 40, 8, "salt", "random; part of every signature of this segment";
+    SEGMENT_BASE: 48, 8, "base", "the location of the segment's first byte";
+    SEGMENT_SIZE: 56, 8, "size", "bytes of the segment, header and footer included";
+    SEGMENT_RESERVED: 64, 4028, "reserved", "zero";
+    SEGMENT_CRC: 4092, 4, "crc", "CRC-32 of the bytes before it";
+}
+
+table! {
+    /// The last bytes of a sealed segment.
+    SEGMENT_FOOTER, "Segment footer", 64;
+    FOOTER_FILE_MAGIC: 0, 8, "magic", "`annalsFT`";
+    FOOTER_NUMBER: 8, 8, "segment number", "that of the header";
+    FOOTER_EVENT_COUNT: 16, 8, "event count", "events of the segment";
+    FOOTER_FIRST_POSITION: 24, 8, "first position", "global position of its first event, 0 without events";
+    FOOTER_END: 32, 8, "end", "offset behind the last frame";
+    FOOTER_RECORDED_AT: 40, 8, "recorded at", "commit time of the last frame";
+    FOOTER_FRAME_COUNT: 48, 4, "frame count", "frames of the segment";
+    FOOTER_FRAMES_CRC: 52, 4, "frames crc", "CRC-32 of the crc fields of all frames, in order";
+    FOOTER_EPOCH: 56, 4, "epoch", "that of the last frame";
+    FOOTER_CRC: 60, 4, "crc", "CRC-32 of the bytes before it, signed with the footer's location";
+}
+
+table! {
+    /// Opens every frame: one commit, or a watermark without events.
+    FRAME_HEADER, "Frame header", 40;
+    FRAME_CRC: 0, 4, "crc", "CRC-32 of the rest of the header and of the crc field of every event, signed";
+    FRAME_LENGTH: 4, 4, "length", "bytes of the frame, a multiple of 8; never 0";
+    FRAME_FIRST_POSITION: 8, 8, "first position", "global position of the first event; of the next one in a watermark";
+    FRAME_DURABLE_UPTO: 16, 8, "durable upto", "the location up to which the log was durable when this was written";
+    FRAME_RECORDED_AT: 24, 8, "recorded at", "commit time in microseconds since 1970, signed; never decreases";
+    FRAME_EPOCH: 32, 4, "epoch", "grows with every opening for writing; never decreases";
+    FRAME_EVENT_COUNT: 36, 2, "event count", "0 in a watermark";
+    FRAME_FLAGS: 38, 2, "flags", "bit 0: the store was closed after this frame; the rest zero";
+}
+
+table! {
+    /// Opens every event of a frame.
+    EVENT_HEADER, "Event header", 48;
+    EVENT_CRC: 0, 4, "crc", "CRC-32 of the event from byte 32 on, then of bytes 4 to 32, then of the frame's first position and commit time; signed";
+    EVENT_LENGTH: 4, 4, "length", "bytes of the event without padding";
+    EVENT_STREAM_VERSION: 8, 8, "stream version", "1, 2, 3 ... in its stream";
+    EVENT_FRAME_DISTANCE: 16, 4, "frame distance", "bytes back to the frame header";
+    EVENT_INDEX: 20, 2, "index", "place in the frame, from 0";
+    EVENT_FLAGS: 22, 2, "flags", "which optional parts follow; unknown ones are refused";
+    EVENT_AGGREGATE_TYPE_LENGTH: 24, 1, "aggregate type length", "1 to 128";
+    EVENT_AGGREGATE_ID_LENGTH: 25, 1, "aggregate id length", "1 to 255; 16 for a UUID";
+    EVENT_TYPE_LENGTH: 26, 1, "event type length", "1 to 255";
+    EVENT_CONTENT_TYPE: 27, 1, "content type", "0 bytes, 1 text, 2 JSON, 3 bincode";
+    EVENT_PAYLOAD_LENGTH: 28, 4, "payload length", "bytes of the payload";
+    EVENT_ID: 32, 16, "event id", "a UUID";
+}
+
+/// Every table, in the order of the documentation.
+#[cfg(test)]
+pub(crate) const TABLES: [&Table; 5] =
+    [&STORE, &SEGMENT_HEADER, &SEGMENT_FOOTER, &FRAME_HEADER, &EVENT_HEADER];
+
+/// Frame flag: the store was closed after this frame.
+pub(crate) const FRAME_CLOSED: u16 = 1;
+
+/// A part of an event that is there when its flag is set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flag {
+    pub(crate) bit: u16,
+    #[cfg(test)]
+    pub(crate) part: &'static str,
+}
+
+macro_rules! flags {
+    ($($flag:ident: $bit:literal, $part:literal;)*) => {
+        $(pub(crate) const $flag: Flag = Flag {
+            bit: 1 << $bit,
+            #[cfg(test)]
+            part: $part,
+        };)*
+        /// All flags that this version knows.
+        pub(crate) const KNOWN_EVENT_FLAGS: u16 = 0 $(| 1 << $bit)*;
+        /// Every flag, in the order of the documentation.
+        #[cfg(test)]
+        pub(crate) const EVENT_FLAG_LIST: &[Flag] = &[$($flag),*];
+    };
+}
+
+flags! {
+    HAS_OCCURRED_AT: 0, "occurred at: 8 bytes, microseconds since 1970, signed; without it the commit time";
+    HAS_EVENT_VERSION: 1, "event version: 4 bytes; without it 1";
+    HAS_CORRELATION_ID: 2, "correlation id: 16 bytes";
+    HAS_CAUSATION_ID: 3, "causation id: 16 bytes";
+    AGGREGATE_ID_IS_UUID: 4, "(no part) the aggregate id is the 16 bytes of a UUID, not text";
+    HAS_TENANT: 5, "tenant id: a length of 1 byte, then text";
+    TENANT_IS_UUID: 6, "(no part) the tenant id is the 16 bytes of a UUID, not text";
+    HAS_ACTOR: 7, "actor id: a length of 1 byte, then text";
+    ACTOR_IS_UUID: 8, "(no part) the actor id is the 16 bytes of a UUID, not text";
+    HAS_TAGS: 9, "tags: a length of 2 bytes, then the tags with a line feed between them";
+    HAS_METADATA: 10, "metadata: a length of 4 bytes, then a map of text to text in bincode 2, standard configuration";
+}
+
+/// Bytes of a segment that are not for frames.
+pub(crate) const SEGMENT_OVERHEAD: u64 = (SEGMENT_HEADER.size + SEGMENT_FOOTER.size) as u64;
+
+const _: () = assert!(SEGMENT_HEADER.size as u64 % ALIGNMENT == 0);
+const _: () = assert!(SEGMENT_FOOTER.size as u64 % ALIGNMENT == 0);
+const _: () = assert!(FRAME_HEADER.size as u64 % ALIGNMENT == 0);
+const _: () = assert!(EVENT_HEADER.size as u64 % ALIGNMENT == 0);

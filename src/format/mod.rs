@@ -1,0 +1,185 @@
+//! The bytes on disk: the only reader and writer of raw bytes.
+//!
+//! Knows no files. Decoding takes bytes from anywhere, hostile ones included, and answers with a
+//! value or with the `Fault` that was found; it never panics, and never reserves memory by a length
+//! that it has not checked against the bytes at hand.
+
+#![forbid(unsafe_code)]
+
+mod event;
+mod frame;
+mod layout;
+mod segment;
+mod store;
+
+pub(crate) use event::EventPlace;
+pub(crate) use frame::{Frame, FrameHeader, FrameKind, PackedFrame, Stamp, single_event};
+pub(crate) use layout::{ALIGNMENT, FORMAT_VERSION, SEGMENT_OVERHEAD};
+pub(crate) use segment::{Footer, SegmentHeader};
+pub(crate) use store::StoreFile;
+
+use std::fmt;
+
+use layout::Field;
+
+/// Bytes of a segment before its first frame.
+pub(crate) const SEGMENT_HEADER_BYTES: usize = layout::SEGMENT_HEADER.size;
+/// Bytes of the footer at the end of a sealed segment.
+pub(crate) const SEGMENT_FOOTER_BYTES: usize = layout::SEGMENT_FOOTER.size;
+/// Bytes of a frame header, and so of the smallest frame.
+pub(crate) const FRAME_HEADER_BYTES: usize = layout::FRAME_HEADER.size;
+/// Bytes of an event header.
+pub(crate) const EVENT_HEADER_BYTES: usize = layout::EVENT_HEADER.size;
+/// Bytes of the file `STORE`.
+pub(crate) const STORE_FILE_BYTES: usize = layout::STORE.size;
+
+/// A place in the log: a running address over the bytes of all segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(crate) struct Location(u64);
+
+impl Location {
+    pub(crate) const fn new(address: u64) -> Self {
+        Self(address)
+    }
+
+    pub(crate) const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the location `bytes` further on.
+    pub(crate) const fn plus(self, bytes: u64) -> Self {
+        Self(self.0.saturating_add(bytes))
+    }
+
+    /// Returns how many bytes lead here from `earlier`, 0 when it is not earlier.
+    pub(crate) const fn distance_from(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why bytes are not what they should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// There are fewer bytes than the structure has.
+    Short,
+    /// The bytes do not start as the structure does.
+    Magic,
+    /// A checksum does not match.
+    Checksum,
+    /// A field has a value that it can not have.
+    Invalid(&'static str),
+    /// The structure was written by a newer version.
+    Newer { found: String, supported: String },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Short => f.write_str("it is cut short"),
+            Self::Magic => f.write_str("it does not start as it should"),
+            Self::Checksum => f.write_str("its checksum does not match"),
+            Self::Invalid(what) => write!(f, "its {what} is invalid"),
+            Self::Newer { found, .. } => write!(f, "it has the newer format {found}"),
+        }
+    }
+}
+
+/// Ties checksums to one place: bytes that were moved or come from elsewhere never verify.
+///
+/// Source: the "log signing" of TiKV's raft-engine, extended by the location.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Salt(u64);
+
+impl Salt {
+    pub(crate) const fn new(salt: u64) -> Self {
+        Self(salt)
+    }
+
+    /// Returns what a checksum at `location` is combined with. Within one segment no two locations
+    /// have the same signature: locations that differ in their lower half only differ in it.
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are folded into one")]
+    const fn signature(self, location: Location) -> u32 {
+        let folded = self.0 ^ location.0;
+        (folded >> 32) as u32 ^ folded as u32
+    }
+}
+
+/// Returns `length` rounded up to the alignment of the log.
+pub(crate) const fn aligned(length: u64) -> u64 {
+    length.next_multiple_of(ALIGNMENT)
+}
+
+impl Field {
+    /// Reads the field as an unsigned integer; 0 where the bytes do not reach.
+    fn get(self, bytes: &[u8]) -> u64 {
+        let mut wide = [0; 8];
+        let own = bytes.get(self.offset..self.offset + self.width).unwrap_or_default();
+        if let Some(low) = wide.get_mut(..own.len()) {
+            low.copy_from_slice(own);
+        }
+        u64::from_le_bytes(wide)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "called for fields of at most 4 bytes")]
+    fn get_u32(self, bytes: &[u8]) -> u32 {
+        self.get(bytes) as u32
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "called for fields of at most 2 bytes")]
+    fn get_u16(self, bytes: &[u8]) -> u16 {
+        self.get(bytes) as u16
+    }
+
+    fn get_i64(self, bytes: &[u8]) -> i64 {
+        self.get(bytes).cast_signed()
+    }
+
+    /// Reads the field as 16 bytes; zeros where the bytes do not reach.
+    fn get_16(self, bytes: &[u8]) -> [u8; 16] {
+        let own = bytes.get(self.offset..self.offset + self.width);
+        own.and_then(|own| own.try_into().ok()).unwrap_or_default()
+    }
+
+    /// Writes the lowest bytes of an integer into the field.
+    fn put(self, bytes: &mut [u8], value: u64) {
+        self.put_bytes(bytes, value.to_le_bytes().get(..self.width).unwrap_or_default());
+    }
+
+    fn put_bytes(self, bytes: &mut [u8], value: &[u8]) {
+        if let Some(own) = bytes.get_mut(self.offset..self.offset + self.width) {
+            own.copy_from_slice(value);
+        }
+    }
+
+    /// Returns the bytes that come before the field.
+    fn before(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(..self.offset).unwrap_or_default()
+    }
+}
+
+/// Refuses a structure of a newer format: another version, or feature flags that are not known.
+fn check_version(version: u32, flags: u32) -> Result<(), Fault> {
+    if version > FORMAT_VERSION {
+        let supported = format!("version {FORMAT_VERSION}");
+        return Err(Fault::Newer { found: format!("version {version}"), supported });
+    }
+    if version == 0 {
+        return Err(Fault::Invalid("format version"));
+    }
+    if flags != 0 {
+        let supported = "no feature flags".to_owned();
+        return Err(Fault::Newer { found: format!("feature flags {flags:#x}"), supported });
+    }
+    Ok(())
+}
+
+/// Tells whether all bytes are zero, a cache line at a time.
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(64).all(|line| line.iter().fold(0, |seen, byte| seen | byte) == 0)
+}

@@ -1,0 +1,143 @@
+//! What an event can be looked up by, and how that is hashed.
+
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
+use uuid::Uuid;
+
+use crate::event::{EventId, NewEvent, RecordedEvent};
+use crate::stream::{IdRef, StreamId};
+
+/// Something an event is looked up by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Term<'a> {
+    Stream(&'a str, IdRef<'a>),
+    EventId(EventId),
+    AggregateType(&'a str),
+    EventType(&'a str),
+    Tag(&'a str),
+    Tenant(IdRef<'a>),
+    CorrelationId(Uuid),
+}
+
+impl<'a> Term<'a> {
+    pub(crate) fn stream(stream: &'a StreamId) -> Self {
+        Self::Stream(stream.aggregate_type(), stream.aggregate_id().as_ref())
+    }
+}
+
+/// The hash of a term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TermHash(u64);
+
+impl TermHash {
+    #[cfg(test)]
+    pub(crate) const fn new(hash: u64) -> Self {
+        Self(hash)
+    }
+}
+
+/// Hashes terms with the key of a store, so that nobody can choose ids that collide.
+///
+/// Source: SipHash-1-3, Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TermHasher {
+    key: [u8; 16],
+}
+
+impl TermHasher {
+    pub(crate) const fn new(key: [u8; 16]) -> Self {
+        Self { key }
+    }
+
+    pub(crate) fn hash(&self, term: Term<'_>) -> TermHash {
+        let mut hasher = SipHasher13::new_with_key(&self.key);
+        match term {
+            Term::Stream(aggregate_type, id) => {
+                hasher.write_u8(1);
+                hasher.write(aggregate_type.as_bytes());
+                hash_id(&mut hasher, id);
+            }
+            Term::EventId(id) => hash_bytes(&mut hasher, 2, id.as_uuid().as_bytes()),
+            Term::AggregateType(name) => hash_bytes(&mut hasher, 3, name.as_bytes()),
+            Term::EventType(name) => hash_bytes(&mut hasher, 4, name.as_bytes()),
+            Term::Tag(tag) => hash_bytes(&mut hasher, 5, tag.as_bytes()),
+            Term::Tenant(id) => {
+                hasher.write_u8(6);
+                hash_id(&mut hasher, id);
+            }
+            Term::CorrelationId(id) => hash_bytes(&mut hasher, 7, id.as_bytes()),
+        }
+        TermHash(hasher.finish())
+    }
+}
+
+fn hash_bytes(hasher: &mut SipHasher13, kind: u8, bytes: &[u8]) {
+    hasher.write_u8(kind);
+    hasher.write(bytes);
+}
+
+/// Hashes an id behind a byte that no name holds, so that name and id can not run into each other.
+fn hash_id(hasher: &mut SipHasher13, id: IdRef<'_>) {
+    match id {
+        IdRef::Uuid(uuid) => hash_bytes(hasher, 0, uuid.as_bytes()),
+        IdRef::Text(text) => hash_bytes(hasher, 1, text.as_bytes()),
+    }
+}
+
+/// The terms of several events, one list after the other.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TermList {
+    hashes: Vec<TermHash>,
+    /// Where the list of each event ends.
+    ends: Vec<usize>,
+}
+
+impl TermList {
+    /// Adds an event that is to be recorded.
+    pub(crate) fn push_new(&mut self, hasher: &TermHasher, stream: &StreamId, event: &NewEvent) {
+        self.hashes.push(hasher.hash(Term::stream(stream)));
+        self.hashes.push(hasher.hash(Term::EventId(event.event_id)));
+        self.hashes.push(hasher.hash(Term::AggregateType(stream.aggregate_type())));
+        self.hashes.push(hasher.hash(Term::EventType(&event.event_type)));
+        let tenant = event.tenant.as_ref().map(|tenant| tenant.as_ref());
+        let tags = event.tags.iter().map(String::as_str);
+        self.push_optional(hasher, tenant, event.correlation_id, tags);
+    }
+
+    /// Adds an event that is recorded.
+    pub(crate) fn push_recorded(&mut self, hasher: &TermHasher, event: &RecordedEvent) {
+        let stream = Term::Stream(event.aggregate_type(), event.aggregate_id());
+        self.hashes.push(hasher.hash(stream));
+        self.hashes.push(hasher.hash(Term::EventId(event.event_id())));
+        self.hashes.push(hasher.hash(Term::AggregateType(event.aggregate_type())));
+        self.hashes.push(hasher.hash(Term::EventType(event.event_type())));
+        self.push_optional(hasher, event.tenant(), event.correlation_id(), event.tags());
+    }
+
+    fn push_optional<'a>(
+        &mut self,
+        hasher: &TermHasher,
+        tenant: Option<IdRef<'_>>,
+        correlation_id: Option<Uuid>,
+        tags: impl Iterator<Item = &'a str>,
+    ) {
+        let first_tag = self.hashes.len();
+        for tag in tags {
+            let hash = hasher.hash(Term::Tag(tag));
+            let is_known = self.hashes.get(first_tag..).unwrap_or_default().contains(&hash);
+            if !is_known {
+                self.hashes.push(hash);
+            }
+        }
+        self.hashes.extend(tenant.map(|tenant| hasher.hash(Term::Tenant(tenant))));
+        self.hashes.extend(correlation_id.map(|id| hasher.hash(Term::CorrelationId(id))));
+        self.ends.push(self.hashes.len());
+    }
+
+    /// Iterates over the lists, one an event.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[TermHash]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let bounds = starts.zip(self.ends.iter().copied());
+        bounds.map(|(start, end)| self.hashes.get(start..end).unwrap_or_default())
+    }
+}

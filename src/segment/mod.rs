@@ -1,0 +1,236 @@
+//! One file of the log: its name, its header, and reading events out of it.
+//!
+//! A segment is written by appending frames behind its header until one does not fit, then sealed by
+//! a footer in its last bytes. Who appends and when is the business of `engine`; this floor knows how
+//! a segment is made ([`prepare`]), scanned ([`Scan`]) and read.
+//!
+//! Invariants:
+//!
+//! 1. A segment has its final name only once its header is durable.
+//! 2. Bytes below the durable end never change, so views of them stay what they are.
+//! 3. A segment's file is never made shorter.
+
+#![forbid(unsafe_code)]
+
+mod prepare;
+mod scan;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+pub(crate) use prepare::{Preallocation, prepare};
+pub(crate) use scan::{Scan, Scanned};
+
+use crate::error::{Damage, Error, Result};
+use crate::event::RecordedEvent;
+use crate::format::{
+    EVENT_HEADER_BYTES, EventPlace, FRAME_HEADER_BYTES, Fault, Footer, FrameHeader, Location,
+    SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, single_event,
+};
+use crate::io::{Disk, DiskFile, OpenMode};
+
+const SUFFIX: &str = ".seg";
+const UNFINISHED_SUFFIX: &str = ".tmp";
+const NUMBER_DIGITS: usize = 16;
+
+/// Bytes that are first asked for when an event is read: most events are no larger.
+const FIRST_VIEW_BYTES: usize = 1024;
+
+/// Returns the file name of a segment.
+pub(crate) fn name(number: u64) -> String {
+    format!("{number:0NUMBER_DIGITS$}{SUFFIX}")
+}
+
+fn unfinished_name(number: u64) -> String {
+    format!("{number:0NUMBER_DIGITS$}{UNFINISHED_SUFFIX}")
+}
+
+/// Returns the number of the segment with this file name, if it is one.
+pub(crate) fn number_of(file_name: &str) -> Option<u64> {
+    number_with(file_name, SUFFIX)
+}
+
+/// Tells whether a file name is that of a segment that was never finished.
+pub(crate) fn is_unfinished(file_name: &str) -> bool {
+    number_with(file_name, UNFINISHED_SUFFIX).is_some()
+}
+
+/// Matches names exactly as they are generated, so that no other file is ever taken for a segment.
+fn number_with(file_name: &str, suffix: &str) -> Option<u64> {
+    let digits = file_name.strip_suffix(suffix)?;
+    let is_plain = digits.len() == NUMBER_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|number| is_plain && *number > 0)
+}
+
+/// A segment of the log.
+#[derive(Debug)]
+pub(crate) struct Segment<F> {
+    header: SegmentHeader,
+    file: F,
+    path: PathBuf,
+    /// Set when the segment is sealed.
+    footer: OnceLock<Footer>,
+}
+
+impl<F: DiskFile> Segment<F> {
+    /// Opens the segment with a number and reads its header.
+    ///
+    /// # Errors
+    ///
+    /// `Error::Damage` or `Error::Incompatible` for a header that is not one of this number.
+    pub(crate) fn open(disk: &impl Disk<File = F>, number: u64, mode: OpenMode) -> Result<Self> {
+        let name = name(number);
+        let path = disk.path().join(&name);
+        let file = disk.open(&name, mode).map_err(|source| Error::io("open", &path, source))?;
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        let length = file.read_up_to(&mut bytes, 0).map_err(|source| Error::Read {
+            path: path.clone(),
+            offset: 0,
+            source,
+        })?;
+        let decoded = SegmentHeader::decode(bytes.get(..length).unwrap_or_default());
+        let header = match decoded {
+            Ok(header) if header.number == number => header,
+            Ok(_) => return Err(fault_in(path, 0, &Fault::Invalid("segment number"), "header")),
+            Err(fault) => return Err(fault_in(path, 0, &fault, "header")),
+        };
+        Ok(Self { header, file, path, footer: OnceLock::new() })
+    }
+
+    pub(crate) fn header(&self) -> &SegmentHeader {
+        &self.header
+    }
+
+    pub(crate) fn file(&self) -> &F {
+        &self.file
+    }
+
+    pub(crate) fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    /// Returns the footer if the segment is known to be sealed.
+    pub(crate) fn footer(&self) -> Option<&Footer> {
+        self.footer.get()
+    }
+
+    /// Remembers that the segment has been sealed, durably.
+    pub(crate) fn mark_sealed(&self, footer: Footer) {
+        let _already = self.footer.set(footer);
+    }
+
+    /// Reads the footer's place: `Ok(None)` when it is blank, as in a segment that is not sealed.
+    pub(crate) fn read_footer(&self) -> Result<Option<Result<Footer, Fault>>> {
+        let mut bytes = [0; SEGMENT_FOOTER_BYTES];
+        let offset = self.header.footer_offset();
+        self.read(&mut bytes, offset)?;
+        match bytes.iter().all(|byte| *byte == 0) {
+            true => Ok(None),
+            false => Ok(Some(Footer::decode(&bytes, &self.header))),
+        }
+    }
+
+    /// Fills `buffer` from an offset; what lies behind the end of the file reads as zeros.
+    pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        let length = self
+            .file
+            .read_up_to(buffer, offset)
+            .map_err(|source| self.read_error(offset, source))?;
+        buffer.get_mut(length..).unwrap_or_default().fill(0);
+        Ok(())
+    }
+
+    /// Returns the location of an offset of this segment.
+    pub(crate) fn location(&self, offset: u64) -> Location {
+        self.header.base.plus(offset)
+    }
+
+    /// Returns the offset of a location that lies in this segment.
+    pub(crate) fn offset(&self, location: Location) -> u64 {
+        location.distance_from(self.header.base)
+    }
+
+    /// Reads and verifies the event at a location.
+    pub(crate) fn event(&self, location: Location) -> Result<RecordedEvent> {
+        let offset = self.offset(location);
+        let mut own = self.view(offset, FIRST_VIEW_BYTES)?;
+        if own.len() < EVENT_HEADER_BYTES {
+            return Err(self.fault(offset, &Fault::Short, "event"));
+        }
+        let place = EventPlace::read(&own);
+        if place.length as usize > own.len() {
+            own = self.view(offset, place.length as usize)?;
+        }
+        let frame_offset = offset.saturating_sub(place.frame_distance.into());
+        let frame_header = self.view(frame_offset, FRAME_HEADER_BYTES)?;
+        single_event(&own, &frame_header, self.header.salt, location)
+            .map_err(|fault| self.fault(offset, &fault, "event"))
+    }
+
+    /// Reads the header of the frame at a location, without verifying it: its events do that.
+    pub(crate) fn frame_header(&self, location: Location) -> Result<FrameHeader> {
+        let offset = self.offset(location);
+        FrameHeader::read(&self.view(offset, FRAME_HEADER_BYTES)?)
+            .map_err(|fault| self.fault(offset, &fault, "frame"))
+    }
+
+    /// Returns how many bytes the event at a location takes in its frame, padding included, and the
+    /// location of the frame, without verifying them.
+    pub(crate) fn event_place(&self, location: Location) -> Result<EventPlace> {
+        let offset = self.offset(location);
+        let header = self.view(offset, EVENT_HEADER_BYTES)?;
+        match header.len() < EVENT_HEADER_BYTES {
+            true => Err(self.fault(offset, &Fault::Short, "event")),
+            false => Ok(EventPlace::read(&header)),
+        }
+    }
+
+    fn view(&self, offset: u64, length: usize) -> Result<Bytes> {
+        self.file.view(offset, length).map_err(|source| self.read_error(offset, source))
+    }
+
+    fn read_error(&self, offset: u64, source: std::io::Error) -> Error {
+        Error::Read { path: self.path.clone(), offset, source }
+    }
+
+    /// Turns a fault in what had been durable into the error for it.
+    pub(crate) fn fault(&self, offset: u64, fault: &Fault, what: &'static str) -> Error {
+        fault_in(self.path.clone(), offset, fault, what)
+    }
+}
+
+fn fault_in(file: PathBuf, offset: u64, fault: &Fault, what: &'static str) -> Error {
+    match fault {
+        Fault::Newer { found, supported } => {
+            Error::Incompatible { file, found: found.clone(), supported: supported.clone() }
+        }
+        fault => Damage {
+            file,
+            offset,
+            reason: format!("{what}: {fault}"),
+            first_lost: None,
+            first_good_after: None,
+        }
+        .into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_generated_names_are_taken_for_segments() {
+        assert_eq!(number_of(&name(7)), Some(7));
+        assert_eq!(number_of("0000000000000007.seg"), Some(7));
+        for other in
+            ["7.seg", "+000000000000007.seg", "0000000000000007.seg.bak", "0000000000000000.seg"]
+        {
+            assert_eq!(number_of(other), None, "{other}");
+        }
+        assert!(is_unfinished(&unfinished_name(3)));
+        assert!(!is_unfinished(&name(3)));
+    }
+}

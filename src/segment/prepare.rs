@@ -1,0 +1,93 @@
+//! Makes a segment so that commits never touch file metadata: its space is allocated and written
+//! with zeros before it gets its name.
+//!
+//! On file systems that update in place, a write to a block that was never written costs one more
+//! journal write per commit; a block of zeros does not (`docs/adr/0003-preallocation.md`).
+
+use std::io;
+
+use super::{Segment, name, unfinished_name};
+use crate::error::{Error, Result};
+use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use crate::io::{Disk, DiskFile, OpenMode};
+
+/// Bytes of zeros that are written and waited for at once, so that a commit's sync never finds more
+/// of a background writer's pages in its way.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// How much is done ahead of the commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Preallocation {
+    /// Space is allocated and zeros are written.
+    Zeros,
+    /// Space is allocated only: when bulk loading, zeros would double what the device writes.
+    Space,
+}
+
+/// Makes a new, blank segment, durable under its final name.
+///
+/// # Errors
+///
+/// `Error::NoSpace` when the device is full; the unfinished file is removed again.
+pub(crate) fn prepare<D: Disk>(
+    disk: &D,
+    header: SegmentHeader,
+    preallocation: Preallocation,
+) -> Result<Segment<D::File>> {
+    let unfinished = unfinished_name(header.number);
+    let path = disk.path().join(name(header.number));
+    let failed = |operation, source| Error::io(operation, &path, source);
+    match disk.remove(&unfinished) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(failed("remove an unfinished", source));
+        }
+        _ => {}
+    }
+    let filled = fill(disk, &unfinished, &header, preallocation).and_then(|file| {
+        disk.rename(&unfinished, &name(header.number))?;
+        disk.sync_dir()?;
+        Ok(file)
+    });
+    match filled {
+        Ok(file) => Ok(Segment { header, file, path, footer: std::sync::OnceLock::new() }),
+        Err(source) => {
+            let _best_effort = disk.remove(&unfinished);
+            Err(failed("prepare", source))
+        }
+    }
+}
+
+fn fill<D: Disk>(
+    disk: &D,
+    name: &str,
+    header: &SegmentHeader,
+    preallocation: Preallocation,
+) -> io::Result<D::File> {
+    let file = disk.open(name, OpenMode::CreateNew)?;
+    match file.allocate(header.size) {
+        Ok(()) => {}
+        // Without allocation a segment is still correct: it grows as it is written.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => file.set_len(header.size)?,
+        Err(error) => return Err(error),
+    }
+    if preallocation == Preallocation::Zeros {
+        write_zeros(&file, header.size)?;
+    }
+    debug_assert_eq!(header.encode().len(), SEGMENT_HEADER_BYTES);
+    file.write_all_at(&header.encode(), 0)?;
+    file.sync_data()?;
+    Ok(file)
+}
+
+fn write_zeros(file: &impl DiskFile, size: u64) -> io::Result<()> {
+    let zeros = vec![0; PIECE_BYTES];
+    let mut offset = 0;
+    while offset < size {
+        let length = (size - offset).min(PIECE_BYTES as u64);
+        #[expect(clippy::cast_possible_truncation, reason = "it is at most one piece")]
+        file.write_all_at(zeros.get(..length as usize).unwrap_or_default(), offset)?;
+        file.write_out(offset, length)?;
+        offset += length;
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Reads a segment frame by frame, by positioned reads: for opening and verification.
+//!
+//! Every frame is verified whole. A scan ends at the first place where no frame verifies and can be
+//! asked what stands there, and for the next frame that verifies behind it. A read error is an
+//! error and never the end.
+
+use bytes::Bytes;
+
+use super::Segment;
+use crate::error::Result;
+use crate::format::{
+    ALIGNMENT, FRAME_HEADER_BYTES, Fault, Frame, FrameHeader, SEGMENT_HEADER_BYTES, is_zero,
+};
+use crate::io::DiskFile;
+
+/// Bytes that are read at once.
+const BLOCK_BYTES: u64 = 1 << 20;
+/// Bytes that are passed over at once where all are zero.
+const ZEROS_BYTES: u64 = 4096;
+
+/// What stands at an offset.
+#[derive(Debug)]
+pub(crate) enum Scanned {
+    /// A frame that verifies.
+    Frame(Frame),
+    /// Nothing but zeros where a frame would start, or no room for one.
+    Blank,
+    /// Bytes that are no frame.
+    Fault(Fault),
+}
+
+/// A scan over the frames of a segment.
+#[derive(Debug)]
+pub(crate) struct Scan<'a, F> {
+    segment: &'a Segment<F>,
+    offset: u64,
+    end: u64,
+    block: Bytes,
+    block_offset: u64,
+}
+
+impl<'a, F: DiskFile> Scan<'a, F> {
+    /// Starts at the first frame; frames end at the footer's place.
+    pub(crate) fn new(segment: &'a Segment<F>) -> Self {
+        Self {
+            segment,
+            offset: SEGMENT_HEADER_BYTES as u64,
+            end: segment.header().footer_offset(),
+            block: Bytes::new(),
+            block_offset: 0,
+        }
+    }
+
+    /// Returns the offset of the next frame, or of what is none.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Goes back to an offset that the scan has passed.
+    pub(crate) fn go_back_to(&mut self, offset: u64) {
+        self.offset = offset;
+    }
+
+    /// Reads what stands at the present offset, and goes on behind it if it is a frame.
+    pub(crate) fn advance(&mut self) -> Result<Scanned> {
+        let scanned = self.look()?;
+        if let Scanned::Frame(frame) = &scanned {
+            self.offset += u64::from(frame.header().length);
+        }
+        Ok(scanned)
+    }
+
+    fn look(&mut self) -> Result<Scanned> {
+        let header = self.bytes(FRAME_HEADER_BYTES as u64)?;
+        if is_zero(&header) {
+            return Ok(Scanned::Blank);
+        }
+        let length = match FrameHeader::read(&header) {
+            Ok(header) => u64::from(header.length),
+            Err(fault) => return Ok(Scanned::Fault(fault)),
+        };
+        if length > self.end - self.offset {
+            return Ok(Scanned::Fault(Fault::Invalid("frame length")));
+        }
+        let bytes = self.bytes(length)?;
+        let location = self.segment.location(self.offset);
+        match Frame::verify(&bytes, self.segment.header().salt, location) {
+            Ok(frame) => Ok(Scanned::Frame(frame)),
+            Err(fault) => Ok(Scanned::Fault(fault)),
+        }
+    }
+
+    /// Returns the first frame behind the present offset that verifies and is wanted, and goes there
+    /// as if the scan had just passed it. `None` once `zeros_max` bytes in a row are zero, or at the
+    /// end; the offset is then behind the last byte that is not zero.
+    pub(crate) fn search(
+        &mut self,
+        zeros_max: u64,
+        wanted: impl Fn(&Frame) -> bool,
+    ) -> Result<Option<Frame>> {
+        let mut behind_data = self.offset;
+        let first = self.offset;
+        while self.offset < self.end && self.offset - behind_data <= zeros_max {
+            if let Some(zeros) = self.zeros_ahead()? {
+                self.offset += zeros;
+                continue;
+            }
+            behind_data = (self.offset + ALIGNMENT).min(self.end);
+            if self.offset > first
+                && let Scanned::Frame(frame) = self.look_if_plausible()?
+                && wanted(&frame)
+            {
+                self.offset += u64::from(frame.header().length);
+                return Ok(Some(frame));
+            }
+            self.offset += ALIGNMENT;
+        }
+        self.offset = behind_data.min(self.end);
+        Ok(None)
+    }
+
+    /// Returns how many bytes can be passed over because they are zero, if the next ones are.
+    fn zeros_ahead(&mut self) -> Result<Option<u64>> {
+        for length in [ZEROS_BYTES, ALIGNMENT] {
+            let bytes = self.bytes(length)?;
+            if is_zero(&bytes) {
+                return Ok(Some(bytes.len() as u64));
+            }
+        }
+        Ok(None)
+    }
+
+    /// As `look`, but does not read a whole frame for a header that none can have.
+    fn look_if_plausible(&mut self) -> Result<Scanned> {
+        let header = self.bytes(FRAME_HEADER_BYTES as u64)?;
+        match FrameHeader::read(&header) {
+            Ok(header) if header.durable_upto <= self.segment.location(self.offset) => self.look(),
+            Ok(_) => Ok(Scanned::Fault(Fault::Invalid("durable upto"))),
+            Err(fault) => Ok(Scanned::Fault(fault)),
+        }
+    }
+
+    /// Returns up to `length` bytes from the present offset, fewer only before the end.
+    fn bytes(&mut self, length: u64) -> Result<Bytes> {
+        let length = length.min(self.end.saturating_sub(self.offset));
+        let is_in_block = self.offset >= self.block_offset
+            && self.offset + length <= self.block_offset + self.block.len() as u64;
+        if !is_in_block {
+            self.read_block(length)?;
+        }
+        let start = self.offset - self.block_offset;
+        #[expect(clippy::cast_possible_truncation, reason = "both lie within the block")]
+        Ok(self.block.slice(start as usize..(start + length) as usize))
+    }
+
+    fn read_block(&mut self, length: u64) -> Result<()> {
+        let wanted = length.max(BLOCK_BYTES).min(self.end - self.offset);
+        #[expect(clippy::cast_possible_truncation, reason = "a frame is at most 64 MiB")]
+        let mut block = vec![0; wanted as usize];
+        self.segment.read(&mut block, self.offset)?;
+        self.block = block.into();
+        self.block_offset = self.offset;
+        Ok(())
+    }
+}
