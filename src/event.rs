@@ -442,7 +442,10 @@ impl RecordedEvent {
     /// [`is_in`](Self::is_in).
     #[doc(alias = "stream_id")]
     pub fn stream(&self) -> Result<StreamId> {
-        StreamId::of(self.aggregate_type(), crate::stream::AggregateId::try_from(self.aggregate_id())?)
+        StreamId::of(
+            self.aggregate_type(),
+            crate::stream::AggregateId::try_from(self.aggregate_id())?,
+        )
     }
 
     /// Tells whether the event belongs to `stream`.

@@ -61,18 +61,23 @@
 mod backend;
 mod clock;
 mod encoding;
+mod engine;
 mod error;
 mod event;
-#[cfg_attr(not(test), allow(dead_code, unused_imports, reason = "the engine is written at the same time"))]
+mod format;
+mod index;
 mod io;
 pub mod limits;
 mod position;
+mod segment;
 mod store;
 mod stream;
 mod timestamp;
 
+pub use backend::file::{FileStore, Options, Reading, Stats};
 pub use backend::memory::MemoryStore;
 pub use clock::{Clock, ClockHand};
+pub use engine::{Finding, Severity, VerifyReport};
 pub use error::{Damage, Difference, Error, PoisonCause, Result};
 pub use event::{ContentType, EventId, Metadata, NewEvent, RecordedEvent};
 pub use position::{GlobalPosition, StreamVersion};

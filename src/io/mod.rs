@@ -13,7 +13,7 @@
 //! 4. A view never changes, and stays valid when its file grows, is closed or is removed.
 
 mod map;
-#[cfg(any(test, feature = "testing"))]
+#[cfg(test)]
 mod memory;
 mod platform;
 mod real;
@@ -25,7 +25,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-#[cfg(any(test, feature = "testing"))]
+#[cfg(test)]
 pub(crate) use memory::{MemoryDisk, Operation};
 pub(crate) use real::{ReadMode, RealDisk};
 

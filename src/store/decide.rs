@@ -104,7 +104,12 @@ fn recognise(commit: &Commit, view: &impl View) -> Result<Vec<Known>> {
                     (Difference::EventType, first_event.event_type == event.event_type),
                     (Difference::Payload, first_event.payload == event.payload),
                 ];
-                refuse_different(event.event_id, || Ok(first_append.stream.clone()), position, same)?;
+                refuse_different(
+                    event.event_id,
+                    || Ok(first_append.stream.clone()),
+                    position,
+                    same,
+                )?;
                 Known::Repeated(*first)
             }
             None => look_up(append, event, view)?,
@@ -297,10 +302,11 @@ impl<'a, V: View> Results<'a, V> {
         for (index, event) in append.events.iter().enumerate() {
             let place = match self.known.get(self.places.len()) {
                 Some(Known::Recorded(place)) => *place,
-                Some(Known::Repeated(first)) => self.places.get(*first).copied().unwrap_or(Place {
-                    version,
-                    position: self.newest,
-                }),
+                Some(Known::Repeated(first)) => self
+                    .places
+                    .get(*first)
+                    .copied()
+                    .unwrap_or(Place { version, position: self.newest }),
                 Some(Known::New) | None => {
                     version = version.next();
                     self.write(index, version)

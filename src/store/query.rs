@@ -235,6 +235,11 @@ impl Filter {
             && self.item.matches(event)
     }
 
+    /// Returns the bounds of the commit time, both included.
+    pub(crate) fn recorded_bounds(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        (self.recorded_from, self.recorded_to)
+    }
+
     /// Refuses names that no event can have.
     pub(crate) fn check(&self) -> Result<()> {
         self.item.check()

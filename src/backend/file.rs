@@ -1,0 +1,301 @@
+//! `FileStore`: the engine as a store that keeps the contract, in a directory of its own.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::engine::{Engine, EngineOptions, Finding, VerifyReport, verify};
+use crate::error::{Error, Result};
+use crate::event::{EventId, RecordedEvent};
+use crate::format::FORMAT_VERSION;
+use crate::io::{Disk, ReadMode, RealDisk};
+use crate::limits::{Limits, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::position::{GlobalPosition, StreamVersion};
+use crate::store::{Commit, CommitResult, EventStore, Events, GlobalRead, Query, StreamRead};
+use crate::stream::StreamId;
+
+/// How a [`FileStore`] is opened.
+///
+/// # Examples
+///
+/// ```
+/// use annals::Options;
+///
+/// let options = Options::new().segment_bytes(64 << 20);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Options {
+    segment_bytes: u64,
+    limits: Limits,
+    clock: Clock,
+    reading: Reading,
+}
+
+/// How a [`FileStore`] reads events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reading {
+    /// Through maps of the files: the fastest. A failing device or a file that somebody truncates
+    /// ends the process with SIGBUS.
+    #[default]
+    Mapped,
+    /// By positioned reads into memory: slower, for network file systems and the careful; a failing
+    /// device is an error.
+    Positioned,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            limits: Limits::default(),
+            clock: Clock::system(),
+            reading: Reading::default(),
+        }
+    }
+}
+
+impl Options {
+    /// Returns the defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the size of a full-grown segment, in bytes: a multiple of 4,096 between
+    /// [`SEGMENT_BYTES_MIN`] and [`SEGMENT_BYTES_MAX`], [`SEGMENT_BYTES_DEFAULT`] when not set.
+    ///
+    /// Smaller segments are sealed sooner; larger ones are fewer. The first segments of a store are
+    /// smaller, and one is larger when a single commit needs it. It may change from one opening to
+    /// the next.
+    #[must_use]
+    pub fn segment_bytes(self, segment_bytes: u64) -> Self {
+        Self { segment_bytes, ..self }
+    }
+
+    /// Sets the limits; a value above the constant it starts from counts as the constant.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Sets the clock that tells the times to record.
+    #[must_use]
+    pub fn clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Sets how events are read.
+    #[must_use]
+    pub fn reading(self, reading: Reading) -> Self {
+        Self { reading, ..self }
+    }
+
+    fn check(&self) -> Result<()> {
+        let is_allowed = (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes)
+            && self.segment_bytes.is_multiple_of(PAGE_BYTES);
+        match is_allowed {
+            true => Ok(()),
+            false => Err(Error::InvalidOption {
+                option: "segment_bytes",
+                reason: format!(
+                    "{} is not a multiple of {PAGE_BYTES} from {SEGMENT_BYTES_MIN} to \
+                     {SEGMENT_BYTES_MAX}",
+                    self.segment_bytes
+                ),
+            }),
+        }
+    }
+}
+
+const PAGE_BYTES: u64 = 4096;
+
+/// Sizes and identity of a [`FileStore`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Events in the store: the last global position.
+    pub events: u64,
+    /// Segments of the log.
+    pub segments: u64,
+    /// Bytes of the log that hold commits.
+    pub log_bytes: u64,
+    /// Bytes that the log takes up on the disk, what is allocated ahead included.
+    pub disk_bytes: u64,
+    /// The identity of the store, chosen when it was made.
+    pub store_id: Uuid,
+    /// The version of the format on disk.
+    pub format_version: u32,
+}
+
+/// A store in a directory of its own: durable, and recovered from any crash when it is opened.
+///
+/// One process at a time opens a store for writing; any number read beside it. Share one value
+/// between threads by reference or `Arc`. Close it with [`close`](Self::close) to learn whether that
+/// succeeded; dropping it closes it in silence.
+///
+/// # Examples
+///
+/// ```
+/// use annals::{EventStore, ExpectedVersion, FileStore, NewEvent, StreamId};
+///
+/// # let directory = tempfile::tempdir().map_err(|_| annals::Error::Closed)?;
+/// # let path = directory.path().join("orders");
+/// let store = FileStore::open(&path)?;
+/// let order = StreamId::new("Order", "order-1")?;
+/// store.append(&order, ExpectedVersion::NoStream, vec![NewEvent::new("Placed", "2 cups")])?;
+/// store.close()?;
+///
+/// let store = FileStore::open(&path)?;
+/// assert_eq!(store.load_stream(&order, Default::default())?.events()[0].payload(), b"2 cups");
+/// # Ok::<(), annals::Error>(())
+/// ```
+pub struct FileStore {
+    engine: Engine<RealDisk>,
+}
+
+impl FileStore {
+    /// Opens a store for writing with the default options; makes it when nothing is at the path or
+    /// an empty directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] when it is open for writing elsewhere, [`Error::NotADirectory`] and
+    /// [`Error::NotAStore`] when something else is at the path, [`Error::Damage`] when bytes that
+    /// had been durable do not verify (it can still be opened read-only), [`Error::Incompatible`]
+    /// for a newer format, [`Error::NoSpace`] and [`Error::Io`] when the system does not let it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, Options::default())
+    }
+
+    /// Opens a store for writing; makes it when nothing is at the path or an empty directory.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and [`Error::InvalidOption`].
+    pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        options.check()?;
+        let path = path.as_ref();
+        let Options { segment_bytes, limits, clock, reading } = options;
+        let root = RealDisk::create(path).map_err(|source| at(path, "make", source))?;
+        let root = root.with_read_mode(read_mode(reading));
+        Engine::open(root, &EngineOptions { segment_bytes, limits, clock })
+            .map(|engine| Self { engine })
+    }
+
+    /// Opens a store for reading as it is now, beside a writer if there is one. Changes nothing.
+    ///
+    /// A damaged store opens as well: all that verifies can be read, and [`findings`](Self::findings)
+    /// tells what can not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] when there is no store at the path; otherwise as [`open`](Self::open).
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
+        Engine::open_read_only(existing(path.as_ref())?).map(|engine| Self { engine })
+    }
+
+    /// Checks every byte of the store at a path. Changes nothing, and works beside a writer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] when there is no store at the path, [`Error::Damage`] when what identifies
+    /// the store is damaged, [`Error::Read`] when the device can not give bytes back.
+    pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
+        verify(existing(path.as_ref())?)
+    }
+
+    /// Returns what opening came upon: commits that a crash cut short, and, in a store that is open
+    /// for reading only, damage.
+    pub fn findings(&self) -> &[Finding] {
+        self.engine.findings()
+    }
+
+    /// Returns the store's directory.
+    pub fn path(&self) -> &Path {
+        self.engine.root().path()
+    }
+
+    /// Returns sizes and identity.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when a file can not be measured.
+    pub fn stats(&self) -> Result<Stats> {
+        let sizes = self.engine.sizes()?;
+        Ok(Stats {
+            events: self.engine.reader().durable().get(),
+            segments: sizes.segments,
+            log_bytes: sizes.log_bytes,
+            disk_bytes: sizes.disk_bytes,
+            store_id: self.engine.identity().store_id,
+            format_version: FORMAT_VERSION,
+        })
+    }
+
+    /// Waits for commits that are under way, marks the log as cleanly closed, and gives the store
+    /// free for others. Events and iterators that were read before stay usable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Poisoned`] when an earlier write failed, [`Error::OutcomeUnknown`] when marking
+    /// fails. The store is closed all the same.
+    pub fn close(self) -> Result<()> {
+        self.engine.close()
+    }
+}
+
+impl EventStore for FileStore {
+    fn commit(&self, commit: Commit) -> Result<CommitResult> {
+        self.engine.commit(commit)
+    }
+
+    fn read_stream(&self, stream: &StreamId, options: StreamRead) -> Result<Events> {
+        self.engine.reader().read_stream(stream, &options)
+    }
+
+    fn read(&self, query: &Query, options: GlobalRead) -> Result<Events> {
+        self.engine.reader().read(query, &options)
+    }
+
+    fn stream_version(&self, stream: &StreamId) -> Result<StreamVersion> {
+        self.engine.reader().version(stream)
+    }
+
+    fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {
+        self.engine.reader().event(event_id)
+    }
+
+    fn global_position(&self) -> Result<GlobalPosition> {
+        Ok(self.engine.reader().durable())
+    }
+}
+
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileStore").field("path", &self.path()).finish_non_exhaustive()
+    }
+}
+
+/// Opens the directory of a store that must exist.
+fn existing(path: &Path) -> Result<RealDisk> {
+    RealDisk::open(path).map_err(|source| at(path, "open", source))
+}
+
+/// Says what is wrong with the path of a store.
+fn at(path: &Path, operation: &'static str, source: std::io::Error) -> Error {
+    let path = PathBuf::from(path);
+    match source.kind() {
+        ErrorKind::NotFound => Error::Missing { path },
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => Error::NotADirectory { path },
+        _ => Error::io(operation, path, source),
+    }
+}
+
+fn read_mode(reading: Reading) -> ReadMode {
+    match reading {
+        Reading::Mapped => ReadMode::Map,
+        Reading::Positioned => ReadMode::Read,
+    }
+}

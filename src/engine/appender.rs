@@ -1,0 +1,296 @@
+//! Writes groups of frames to the end of the log and makes them durable.
+//!
+//! Used by one thread at a time, the leader of the commit queue, and outside the queue's lock.
+//!
+//! Invariants:
+//!
+//! 1. `offset` is the end of the durable part of the active segment: bytes before it are never
+//!    written again, and nothing but zeros lies behind it.
+//! 2. Frames are published after the sync that made them durable, in order, and never otherwise.
+//! 3. A segment is sealed, durably, before a frame is written to the next one.
+//! 4. After a failed write or sync nothing is written any more: the failure is returned as poison.
+
+use std::io;
+use std::sync::Arc;
+
+use super::background::{Bell, Call};
+use super::reader::{Published, Reader};
+use super::rotation::Rotation;
+use crate::clock::{Clock, Stopwatch};
+use crate::error::{Error, PoisonCause};
+use crate::format::{Footer, FrameKind, Location, PackedFrame, SEGMENT_HEADER_BYTES, Stamp};
+use crate::index::TermList;
+use crate::io::{Disk, DiskFile};
+use crate::position::GlobalPosition;
+use crate::segment::{Preallocation, Segment};
+use crate::timestamp::Timestamp;
+
+/// Groups are padded to whole pages, so that a page that left the cache need not be read first.
+const PAGE_BYTES: u64 = 4096;
+
+/// Above this rate of filling a segment, in bytes a second, writing zeros ahead would only double
+/// what the device has to write.
+const BULK_BYTES_PER_SECOND: u128 = 100 << 20;
+
+/// A frame on its way into the log.
+#[derive(Debug)]
+pub(crate) struct QueuedFrame {
+    pub(crate) frame: PackedFrame,
+    pub(crate) terms: TermList,
+    pub(crate) first_position: GlobalPosition,
+}
+
+impl QueuedFrame {
+    fn next_position(&self) -> GlobalPosition {
+        self.first_position.advanced_by(self.frame.event_count() as u64)
+    }
+}
+
+/// Why a group was not written to its end; `written` frames of it were, and are durable.
+#[derive(Debug)]
+pub(crate) struct GroupFailure {
+    pub(crate) written: usize,
+    pub(crate) kind: FailureKind,
+}
+
+#[derive(Debug)]
+pub(crate) enum FailureKind {
+    /// Nothing more was written and the store goes on.
+    Rejected(Error),
+    /// It is unknown how much more was written.
+    Poison(PoisonCause),
+}
+
+/// What the active segment holds so far.
+#[derive(Debug, Clone)]
+pub(crate) struct Tally {
+    pub(crate) event_count: u64,
+    pub(crate) first_position: GlobalPosition,
+    pub(crate) frame_count: u32,
+    pub(crate) frames_crc: crc32fast::Hasher,
+}
+
+impl Tally {
+    pub(crate) fn new() -> Self {
+        Self {
+            event_count: 0,
+            first_position: GlobalPosition::ZERO,
+            frame_count: 0,
+            frames_crc: crc32fast::Hasher::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, first_position: GlobalPosition, event_count: u64, crc: u32) {
+        if self.event_count == 0 && event_count > 0 {
+            self.first_position = first_position;
+        }
+        self.event_count += event_count;
+        self.frame_count += 1;
+        self.frames_crc.update(&crc.to_le_bytes());
+    }
+
+    /// Returns the footer of a segment that ends at an offset.
+    pub(crate) fn footer(&self, end: u64, recorded_at: Timestamp, epoch: u32) -> Footer {
+        Footer {
+            event_count: self.event_count,
+            first_position: self.first_position,
+            end,
+            recorded_at,
+            frame_count: self.frame_count,
+            frames_crc: self.frames_crc.clone().finalize(),
+            epoch,
+        }
+    }
+}
+
+/// The end of the log.
+pub(crate) struct Appender<D: Disk> {
+    reader: Arc<Reader<D>>,
+    rotation: Arc<Rotation<D>>,
+    bell: Arc<Bell>,
+    clock: Clock,
+    active: Arc<Segment<D::File>>,
+    offset: u64,
+    tally: Tally,
+    epoch: u32,
+    recorded_at: Timestamp,
+    /// How long the active segment has been filling.
+    filling: Stopwatch,
+    buffer: Vec<u8>,
+}
+
+/// Where the log ends when a store is opened.
+pub(crate) struct LogEnd<D: Disk> {
+    pub(crate) active: Arc<Segment<D::File>>,
+    pub(crate) offset: u64,
+    pub(crate) tally: Tally,
+    pub(crate) epoch: u32,
+    pub(crate) recorded_at: Timestamp,
+}
+
+impl<D: Disk> Appender<D> {
+    pub(crate) fn new(
+        reader: Arc<Reader<D>>,
+        rotation: Arc<Rotation<D>>,
+        bell: Arc<Bell>,
+        clock: Clock,
+        end: LogEnd<D>,
+    ) -> Self {
+        let LogEnd { active, offset, tally, epoch, recorded_at } = end;
+        let (filling, buffer) = (Stopwatch::start(), Vec::new());
+        Self {
+            reader,
+            rotation,
+            bell,
+            clock,
+            active,
+            offset,
+            tally,
+            epoch,
+            recorded_at,
+            filling,
+            buffer,
+        }
+    }
+
+    /// Writes frames in order, makes them durable and publishes them.
+    pub(crate) fn write(&mut self, frames: &mut [QueuedFrame]) -> Result<(), GroupFailure> {
+        self.recorded_at = self.recorded_at.max(self.clock.now());
+        let mut written = 0;
+        while let Some(rest) = frames.get_mut(written..).filter(|rest| !rest.is_empty()) {
+            let step = match self.fitting(rest) {
+                0 => self.roll_over(rest).map(|()| 0),
+                count => {
+                    let part = rest.get_mut(..count).unwrap_or_default();
+                    self.write_part(part).map(|()| count).map_err(FailureKind::Poison)
+                }
+            };
+            match step {
+                Ok(count) => written += count,
+                Err(kind) => return Err(GroupFailure { written, kind }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns how many of the frames fit into the active segment.
+    fn fitting(&self, frames: &[QueuedFrame]) -> usize {
+        let mut room = self.active.header().footer_offset() - self.offset;
+        let fits = |queued: &&QueuedFrame| {
+            let length = queued.frame.length() as u64;
+            let fits = length <= room;
+            room = room.saturating_sub(length);
+            fits
+        };
+        frames.iter().take_while(fits).count()
+    }
+
+    fn write_part(&mut self, frames: &mut [QueuedFrame]) -> Result<(), PoisonCause> {
+        let durable_upto = self.active.location(self.offset);
+        self.buffer.clear();
+        let mut tally = self.tally.clone();
+        let mut locations = Vec::with_capacity(frames.len());
+        for queued in frames.iter_mut() {
+            let location = durable_upto.plus(self.buffer.len() as u64);
+            let stamp = Stamp {
+                salt: self.active.header().salt,
+                location,
+                durable_upto,
+                recorded_at: self.recorded_at,
+                epoch: self.epoch,
+            };
+            let crc = queued.frame.stamp(&stamp);
+            tally.add(queued.first_position, queued.frame.event_count() as u64, crc);
+            locations.push(queued.frame.event_locations(location));
+            self.buffer.extend_from_slice(queued.frame.as_bytes());
+        }
+        let end = self.offset + self.buffer.len() as u64;
+        self.write_and_sync(end)?;
+        self.offset = end;
+        self.tally = tally;
+        self.publish(frames, &locations);
+        self.prepare_next();
+        Ok(())
+    }
+
+    /// Writes the buffer, padded with zeros to the end of its last page, and syncs.
+    fn write_and_sync(&mut self, end: u64) -> Result<(), PoisonCause> {
+        let padded = end.next_multiple_of(PAGE_BYTES).min(self.active.header().footer_offset());
+        let padding = usize::try_from(padded - end).unwrap_or_default();
+        self.buffer.resize(self.buffer.len() + padding, 0);
+        self.durably("write to", |file| file.write_all_at(&self.buffer, self.offset))
+    }
+
+    fn durably(
+        &self,
+        operation: &'static str,
+        write: impl FnOnce(&D::File) -> io::Result<()>,
+    ) -> Result<(), PoisonCause> {
+        let poison = |operation| {
+            let path = self.active.path().clone();
+            move |source| PoisonCause { operation, path, source }
+        };
+        write(self.active.file()).map_err(poison(operation))?;
+        self.active.file().sync_data().map_err(poison("sync"))
+    }
+
+    fn publish(&self, frames: &[QueuedFrame], locations: &[Vec<Location>]) {
+        let published: Vec<_> = frames
+            .iter()
+            .zip(locations)
+            .map(|(queued, locations)| Published {
+                first_position: queued.first_position,
+                locations,
+                terms: &queued.terms,
+            })
+            .collect();
+        let next = frames.last().map_or(self.reader.durable().next(), QueuedFrame::next_position);
+        self.reader.publish(&published, next, self.active.location(self.offset));
+    }
+
+    /// Asks for the next segment once the active one is half full.
+    fn prepare_next(&self) {
+        let header = self.active.header();
+        if self.offset < header.size / 2 {
+            return;
+        }
+        let micros = self.filling.elapsed().as_micros().max(1);
+        let bytes_per_second = u128::from(self.offset) * 1_000_000 / micros;
+        let preallocation = match bytes_per_second > BULK_BYTES_PER_SECOND {
+            true => Preallocation::Space,
+            false => Preallocation::Zeros,
+        };
+        if self.rotation.want(header, preallocation) {
+            self.bell.ring(Call::Prepare);
+        }
+    }
+
+    /// Seals the active segment and goes on in the next.
+    fn roll_over(&mut self, frames: &[QueuedFrame]) -> Result<(), FailureKind> {
+        let needed = frames.first().map_or(0, |queued| queued.frame.length() as u64);
+        let next =
+            self.rotation.next(self.active.header(), needed).map_err(FailureKind::Rejected)?;
+        let footer = self.tally.footer(self.offset, self.recorded_at, self.epoch);
+        let bytes = footer.encode(self.active.header());
+        let offset = self.active.header().footer_offset();
+        self.durably("seal", |file| file.write_all_at(&bytes, offset))
+            .map_err(FailureKind::Poison)?;
+        self.active.mark_sealed(footer);
+        let next = Arc::new(next);
+        self.reader.log().push(Arc::clone(&next));
+        self.active = next;
+        self.offset = SEGMENT_HEADER_BYTES as u64;
+        self.tally = Tally::new();
+        self.filling = Stopwatch::start();
+        Ok(())
+    }
+}
+
+/// Returns a watermark on its way into the log.
+pub(crate) fn watermark(kind: FrameKind, next_position: GlobalPosition) -> QueuedFrame {
+    QueuedFrame {
+        frame: PackedFrame::watermark(kind, next_position),
+        terms: TermList::default(),
+        first_position: next_position,
+    }
+}

@@ -1,0 +1,142 @@
+//! Which positions a query has to look at, found by the index.
+//!
+//! A set of candidates is built from postings by union and intersection and walked by leaping: the
+//! list that is furthest ahead says where the others go on. It may hold positions that do not match
+//! (terms can share a hash), and never misses one that does.
+
+use super::reader::Reader;
+use crate::index::{Postings, Term};
+use crate::io::Disk;
+use crate::position::GlobalPosition;
+use crate::store::{Direction, Filter, Query, QueryItem};
+
+/// A set of positions.
+#[derive(Debug, Clone)]
+pub(crate) enum Candidates {
+    Everything,
+    Term(Postings),
+    /// Positions in at least one of the sets.
+    AnyOf(Vec<Candidates>),
+    /// Positions in all of the sets.
+    AllOf(Vec<Candidates>),
+}
+
+impl Candidates {
+    /// Returns the candidates for events that match a query and pass a filter.
+    pub(crate) fn of<D: Disk>(reader: &Reader<D>, query: &Query, filter: &Filter) -> Self {
+        let term = |term| Self::Term(reader.postings(term));
+        let matched = match query.items() {
+            None => Self::Everything,
+            Some(items) => Self::any_of(items.iter().map(|item| Self::of_item(reader, item))),
+        };
+        let tenant = filter.tenant.as_ref().map(|tenant| term(Term::Tenant(tenant.as_ref())));
+        let correlation = filter.correlation_id.map(|id| term(Term::CorrelationId(id)));
+        let passed = Self::of_item(reader, &filter.item);
+        Self::all_of([matched, passed].into_iter().chain(tenant).chain(correlation))
+    }
+
+    fn of_item<D: Disk>(reader: &Reader<D>, item: &QueryItem) -> Self {
+        let term = |term| Self::Term(reader.postings(term));
+        let types = item.event_types.iter().map(|name| term(Term::EventType(name)));
+        let types = Self::any_of_named(types.collect());
+        let categories = item.categories.iter().map(|name| term(Term::AggregateType(name)));
+        let categories = Self::any_of_named(categories.collect());
+        let tags = item.tags.iter().map(|tag| term(Term::Tag(tag)));
+        Self::all_of([types, categories].into_iter().chain(tags))
+    }
+
+    /// Returns the union of the sets of some names; no name asks nothing.
+    fn any_of_named(sets: Vec<Self>) -> Self {
+        match sets.is_empty() {
+            true => Self::Everything,
+            false => Self::any_of(sets),
+        }
+    }
+
+    fn any_of(sets: impl IntoIterator<Item = Self>) -> Self {
+        let mut sets: Vec<_> = sets.into_iter().collect();
+        match sets.iter().any(Self::are_all) {
+            true => Self::Everything,
+            false if sets.len() == 1 => sets.remove(0),
+            false => Self::AnyOf(sets),
+        }
+    }
+
+    fn all_of(sets: impl IntoIterator<Item = Self>) -> Self {
+        let mut sets: Vec<_> = sets.into_iter().filter(|set| !set.are_all()).collect();
+        match sets.len() {
+            0 => Self::Everything,
+            1 => sets.remove(0),
+            _ => Self::AllOf(sets),
+        }
+    }
+
+    /// Tells whether every position is a candidate.
+    pub(crate) fn are_all(&self) -> bool {
+        matches!(self, Self::Everything)
+    }
+
+    /// Returns the first candidate at `position` or later.
+    fn first_from(&self, position: GlobalPosition) -> Option<GlobalPosition> {
+        match self {
+            Self::Everything => Some(position),
+            Self::Term(postings) => postings.first_from(position),
+            Self::AnyOf(sets) => sets.iter().filter_map(|set| set.first_from(position)).min(),
+            Self::AllOf(sets) => agree(position, sets, Self::first_from),
+        }
+    }
+
+    /// Returns the last candidate at `position` or earlier.
+    fn last_to(&self, position: GlobalPosition) -> Option<GlobalPosition> {
+        match self {
+            Self::Everything => (position > GlobalPosition::ZERO).then_some(position),
+            Self::Term(postings) => postings.last_to(position),
+            Self::AnyOf(sets) => sets.iter().filter_map(|set| set.last_to(position)).max(),
+            Self::AllOf(sets) => agree(position, sets, Self::last_to),
+        }
+    }
+
+    /// Iterates over the candidates from `first` to `last`, both included, in either order.
+    pub(crate) fn walk(
+        self,
+        direction: Direction,
+        first: GlobalPosition,
+        last: GlobalPosition,
+    ) -> impl Iterator<Item = GlobalPosition> + Send + 'static {
+        let mut next = Some(match direction {
+            Direction::Forward => first,
+            Direction::Backward => last,
+        });
+        std::iter::from_fn(move || {
+            let from = next?;
+            let found = match direction {
+                Direction::Forward => self.first_from(from).filter(|found| *found <= last),
+                Direction::Backward => self.last_to(from).filter(|found| *found >= first),
+            };
+            next = found.map(|found| match direction {
+                Direction::Forward => found.next(),
+                Direction::Backward => found.previous(),
+            });
+            found
+        })
+    }
+}
+
+/// Moves all sets on until they stand at the same position.
+fn agree(
+    start: GlobalPosition,
+    sets: &[Candidates],
+    seek: impl Fn(&Candidates, GlobalPosition) -> Option<GlobalPosition>,
+) -> Option<GlobalPosition> {
+    let mut target = start;
+    let mut agreeing = 0;
+    for set in sets.iter().cycle() {
+        let found = seek(set, target)?;
+        agreeing = if found == target { agreeing + 1 } else { 1 };
+        target = found;
+        if agreeing == sets.len() {
+            break;
+        }
+    }
+    Some(target)
+}

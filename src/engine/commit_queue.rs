@@ -1,0 +1,428 @@
+//! Group commit: many threads append, one of them at a time writes and syncs for all.
+//!
+//! The caller that finds nobody leading leads: it takes the frames that have gathered, writes them
+//! as one group, wakes the callers whose frames were in it, then hands leadership to the first
+//! caller of the next group. There is no writer thread: a lone appender pays for its own write and
+//! sync and nothing else.
+//!
+//! Invariants:
+//!
+//! 1. A caller is told `Ok` only after the sync that made its frame durable, and after its events
+//!    can be read.
+//! 2. A refusal rests on what is durable, never on what a crash could still remove.
+//! 3. When nobody leads, the gathering group is empty.
+//! 4. Whoever waits is woken: by the leader of its group, by promotion, or, when a leader fails or
+//!    panics, with an error.
+//! 5. Positions are given out under the lock, in the order of the frames in the log; when frames are
+//!    rejected, so is every frame behind them, and their positions are given out anew.
+//! 6. After a failed write or sync nothing is admitted any more.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::appender::{Appender, FailureKind, GroupFailure, QueuedFrame, watermark};
+use super::background::{Bell, Call};
+use super::reader::Reader;
+use super::staged::{DurableView, Staged, StagedView};
+use super::waiter::{Outcome, Summons, Waiter};
+use crate::clock::Stopwatch;
+use crate::error::{Error, PoisonCause, Result};
+use crate::format::{FrameKind, PackedFrame};
+use crate::index::TermList;
+use crate::io::Disk;
+use crate::limits::{GROUP_BYTES_MAX, Limits};
+use crate::position::GlobalPosition;
+use crate::store::{Commit, CommitResult, Decision, Write, decide};
+
+/// How long a leader waits at most for the previous group's callers to come back.
+const GATHERING_MAX: Duration = Duration::from_micros(50);
+/// The part of a sync's usual duration that a leader waits at most.
+const GATHERING_SHARE: u64 = 8;
+
+/// Orders commits and makes them durable in groups.
+pub(crate) struct CommitQueue<D: Disk> {
+    reader: Arc<Reader<D>>,
+    limits: Limits,
+    bell: Arc<Bell>,
+    state: Mutex<State>,
+    appender: Mutex<Appender<D>>,
+    /// Callers of the gathering group, for the leader to watch without the lock.
+    gathered: AtomicUsize,
+    /// Microseconds that writing a group usually takes.
+    usual_micros: AtomicU64,
+}
+
+struct State {
+    status: Status,
+    is_led: bool,
+    gathering: Group,
+    staged: Staged,
+    staged_in_flight: Staged,
+    next_position: GlobalPosition,
+    /// Callers to expect in the next group, from the size of the last ones.
+    expected_callers: usize,
+    /// Whether a commit was written after the last watermark.
+    is_unmarked: bool,
+}
+
+enum Status {
+    Open,
+    Poisoned(Arc<PoisonCause>),
+    Closed,
+}
+
+/// Frames that are written together, and who waits for them.
+#[derive(Default)]
+struct Group {
+    frames: Vec<QueuedFrame>,
+    /// Whom each frame is for.
+    callers: Vec<Arc<Waiter>>,
+    /// Callers without a frame who wait for the frames before them.
+    onlookers: Vec<Arc<Waiter>>,
+    bytes: usize,
+}
+
+/// A commit, encoded and hashed before the lock is taken.
+#[derive(Default)]
+struct Prepared {
+    frame: PackedFrame,
+    terms: TermList,
+}
+
+enum Admission {
+    /// Nothing is to be written.
+    Settled(CommitResult),
+    /// The commit is in the gathering group.
+    Queued(CommitResult, Arc<Waiter>),
+    /// What the commit depends on must become durable first.
+    Later,
+}
+
+impl<D: Disk> CommitQueue<D> {
+    pub(crate) fn new(
+        reader: Arc<Reader<D>>,
+        appender: Appender<D>,
+        limits: Limits,
+        bell: Arc<Bell>,
+        is_unmarked: bool,
+    ) -> Self {
+        if is_unmarked {
+            bell.ring(Call::Mark);
+        }
+        let state = State {
+            status: Status::Open,
+            is_led: false,
+            gathering: Group::default(),
+            staged: Staged::default(),
+            staged_in_flight: Staged::default(),
+            next_position: reader.durable().next(),
+            expected_callers: 1,
+            is_unmarked,
+        };
+        Self {
+            reader,
+            limits,
+            bell,
+            state: Mutex::new(state),
+            appender: Mutex::new(appender),
+            gathered: AtomicUsize::new(0),
+            usual_micros: AtomicU64::new(0),
+        }
+    }
+
+    /// Commits, and returns once the events are durable.
+    pub(crate) fn commit(&self, mut commit: Commit) -> Result<CommitResult> {
+        commit.check(&self.limits)?;
+        let mut prepared = self.prepare(&commit, None)?;
+        loop {
+            let mut state = self.state.lock();
+            state.check_open()?;
+            let admission = match state.has_room_for(prepared.frame.length()) {
+                true => self.admit(&mut state, &mut commit, &mut prepared)?,
+                false => Admission::Later,
+            };
+            match admission {
+                Admission::Settled(result) => return Ok(result),
+                Admission::Queued(result, caller) => {
+                    return self.take_part(state, &caller).map(|()| result);
+                }
+                Admission::Later => {
+                    let onlooker = state.gathering.add_onlooker();
+                    self.take_part(state, &onlooker)?;
+                }
+            }
+        }
+    }
+
+    /// Encodes the events of a commit, or those that are to be written.
+    fn prepare(&self, commit: &Commit, writes: Option<&[Write]>) -> Result<Prepared> {
+        let mut prepared = Prepared::default();
+        let mut wanted = writes.map(|writes| writes.iter().peekable());
+        for (append_index, append) in commit.appends.iter().enumerate() {
+            for (event_index, event) in append.events.iter().enumerate() {
+                let place = (append_index, event_index);
+                let is_wanted = wanted.as_mut().is_none_or(|wanted| {
+                    wanted.next_if(|write| (write.append, write.event) == place).is_some()
+                });
+                if is_wanted {
+                    prepared.frame.push(&append.stream, event)?;
+                    prepared.terms.push_new(self.reader.hasher(), &append.stream, event);
+                }
+            }
+        }
+        let (limit, actual) = (self.limits.commit_bytes_max, prepared.frame.length() as u64);
+        match actual <= limit.into() {
+            true => Ok(prepared),
+            false => Err(Error::Limit { what: "bytes of a commit", limit: limit.into(), actual }),
+        }
+    }
+
+    /// Decides a commit under the lock and puts it into the gathering group.
+    fn admit(
+        &self,
+        state: &mut State,
+        commit: &mut Commit,
+        prepared: &mut Prepared,
+    ) -> Result<Admission> {
+        let staged = [&state.staged_in_flight, &state.staged];
+        if staged.iter().any(|staged| staged.knows_an_event_of(commit)) {
+            return Ok(Admission::Later);
+        }
+        let durable = DurableView { reader: &self.reader };
+        let newest = state.next_position.previous();
+        let decision = match decide(commit, &StagedView { durable, staged, newest }) {
+            Ok(decision) if !decision.writes.is_empty() => decision,
+            other => return self.settle_durably(commit, other),
+        };
+        if decision.writes.len() != prepared.frame.event_count() {
+            *prepared = self.prepare(commit, Some(&decision.writes))?;
+        }
+        let Prepared { mut frame, terms } = mem::take(prepared);
+        let first_position = state.next_position;
+        frame.place(first_position, decision.writes.iter().map(|write| write.stream_version));
+        state.next_position = first_position.advanced_by(decision.writes.len() as u64);
+        if !mem::replace(&mut state.is_unmarked, true) {
+            self.bell.ring(Call::Mark);
+        }
+        state.staged.add(mem::take(commit), decision.writes);
+        let caller = state.gathering.add(QueuedFrame { frame, terms, first_position });
+        self.gathered.store(state.gathering.callers.len(), Ordering::Relaxed);
+        Ok(Admission::Queued(decision.result, caller))
+    }
+
+    /// Answers a commit that writes nothing, if what is durable alone leads to the same.
+    fn settle_durably(&self, commit: &Commit, seen: Result<Decision>) -> Result<Admission> {
+        if let Err(error) = &seen
+            && !error.is_rejection()
+        {
+            return seen.map(|decision| Admission::Settled(decision.result));
+        }
+        let decision = decide(commit, &DurableView { reader: &self.reader })?;
+        match decision.writes.is_empty() {
+            true => Ok(Admission::Settled(decision.result)),
+            false => Ok(Admission::Later),
+        }
+    }
+
+    /// Leads, if nobody does, or waits until a leader has done its part or hands over.
+    fn take_part(&self, mut state: MutexGuard<'_, State>, caller: &Arc<Waiter>) -> Result<()> {
+        let leads = !mem::replace(&mut state.is_led, true);
+        drop(state);
+        if leads || caller.wait() == Summons::Lead {
+            self.lead();
+        }
+        caller.outcome()
+    }
+
+    /// Writes one group and hands leadership on.
+    fn lead(&self) {
+        self.gather();
+        let mut group = {
+            let mut state = self.state.lock();
+            self.gathered.store(0, Ordering::Relaxed);
+            let state = &mut *state;
+            mem::swap(&mut state.staged, &mut state.staged_in_flight);
+            let group = mem::take(&mut state.gathering);
+            state.expected_callers = group
+                .callers
+                .len()
+                .max(state.expected_callers - state.expected_callers.div_ceil(4));
+            group
+        };
+        let mut leadership = Leadership { queue: self, group: &mut group, result: None };
+        let stopwatch = Stopwatch::start();
+        let result = self.appender.lock().write(&mut leadership.group.frames);
+        self.remember_duration(stopwatch.elapsed());
+        leadership.result = Some(result);
+    }
+
+    /// Waits a little for the callers of the previous group to come back; never for a lone one.
+    fn gather(&self) {
+        let expected = self.state.lock().expected_callers;
+        if expected <= 1 {
+            return;
+        }
+        let share =
+            Duration::from_micros(self.usual_micros.load(Ordering::Relaxed) / GATHERING_SHARE);
+        let (stopwatch, longest) = (Stopwatch::start(), share.min(GATHERING_MAX));
+        while self.gathered.load(Ordering::Relaxed) < expected && stopwatch.elapsed() < longest {
+            std::thread::yield_now();
+        }
+    }
+
+    fn remember_duration(&self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let usual = self.usual_micros.load(Ordering::Relaxed);
+        let smoothed = usual - usual / 8 + micros / 8;
+        self.usual_micros.store(smoothed, Ordering::Relaxed);
+    }
+
+    /// Ends a group: settles the state, wakes its callers, promotes the next leader.
+    fn finish(&self, group: &mut Group, result: Result<(), GroupFailure>) {
+        let mut rejected = Group::default();
+        let (written, failed, queued) = {
+            let mut state = self.state.lock();
+            state.staged_in_flight.clear();
+            match result {
+                Ok(()) => (group.callers.len(), Outcome::Done, Outcome::Done),
+                Err(GroupFailure { written, kind }) => {
+                    rejected = state.drop_gathering();
+                    self.gathered.store(0, Ordering::Relaxed);
+                    state.next_position = self.reader.durable().next();
+                    let (failed, queued) = state.outcomes(kind);
+                    (written, failed, queued)
+                }
+            }
+        };
+        let mut callers = group.callers.drain(..);
+        callers.by_ref().take(written).for_each(|caller| caller.finish(Outcome::Done));
+        callers.for_each(|caller| caller.finish(failed.again()));
+        group.onlookers.drain(..).for_each(|onlooker| onlooker.finish(Outcome::Done));
+        rejected.callers.drain(..).for_each(|caller| caller.finish(queued.again()));
+        rejected.onlookers.drain(..).for_each(|onlooker| onlooker.finish(Outcome::Done));
+        self.hand_over();
+    }
+
+    fn hand_over(&self) {
+        let mut state = self.state.lock();
+        let group = &state.gathering;
+        let next = group.callers.first().or_else(|| group.onlookers.first()).map(Arc::clone);
+        state.is_led = next.is_some();
+        drop(state);
+        if let Some(next) = next {
+            next.promote();
+        }
+    }
+
+    /// Writes a watermark if a commit was written after the last one. It shows later that the commit
+    /// had been durable.
+    pub(crate) fn mark(&self) -> Result<()> {
+        let state = self.state.lock();
+        state.check_open()?;
+        match state.is_unmarked {
+            true => self.write_watermark(state, FrameKind::Watermark),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses further commits, waits for those that were admitted, and marks the end of the log.
+    pub(crate) fn close(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        state.status = Status::Closed;
+        let is_idle = !state.is_led && !state.is_unmarked;
+        match is_idle {
+            true => Ok(()),
+            false => self.write_watermark(state, FrameKind::Closed),
+        }
+    }
+
+    fn write_watermark(&self, mut state: MutexGuard<'_, State>, kind: FrameKind) -> Result<()> {
+        let frame = watermark(kind, state.next_position);
+        state.is_unmarked = false;
+        let caller = state.gathering.add(frame);
+        self.take_part(state, &caller)
+    }
+
+    /// Returns the position of the last event that was admitted, durable or not.
+    pub(crate) fn newest(&self) -> GlobalPosition {
+        self.state.lock().next_position.previous()
+    }
+}
+
+impl State {
+    fn check_open(&self) -> Result<()> {
+        match &self.status {
+            Status::Open => Ok(()),
+            Status::Closed => Err(Error::Closed),
+            Status::Poisoned(cause) => Err(Error::Poisoned { cause: Arc::clone(cause) }),
+        }
+    }
+
+    /// Tells whether a frame may join the gathering group; the first always may.
+    fn has_room_for(&self, frame_bytes: usize) -> bool {
+        self.gathering.frames.is_empty() || self.gathering.bytes + frame_bytes <= GROUP_BYTES_MAX
+    }
+
+    /// Takes everything out of the gathering group.
+    fn drop_gathering(&mut self) -> Group {
+        self.staged.clear();
+        mem::take(&mut self.gathering)
+    }
+
+    /// Returns what the callers of a failed group are told, and those behind it.
+    fn outcomes(&mut self, kind: FailureKind) -> (Outcome, Outcome) {
+        match kind {
+            FailureKind::Rejected(error) => {
+                let outcome = Outcome::Rejected(Arc::new(error));
+                (outcome.again(), outcome)
+            }
+            FailureKind::Poison(cause) => {
+                let cause = Arc::new(cause);
+                self.status = Status::Poisoned(Arc::clone(&cause));
+                (Outcome::Unknown(Arc::clone(&cause)), Outcome::Poisoned(cause))
+            }
+        }
+    }
+}
+
+impl Group {
+    fn add(&mut self, frame: QueuedFrame) -> Arc<Waiter> {
+        let caller = Arc::new(Waiter::new());
+        self.bytes += frame.frame.length();
+        self.frames.push(frame);
+        self.callers.push(Arc::clone(&caller));
+        caller
+    }
+
+    fn add_onlooker(&mut self) -> Arc<Waiter> {
+        let onlooker = Arc::new(Waiter::new());
+        self.onlookers.push(Arc::clone(&onlooker));
+        onlooker
+    }
+}
+
+/// The duty to end a group, however its writing ends: a panic poisons the store and wakes everybody.
+struct Leadership<'a, D: Disk> {
+    queue: &'a CommitQueue<D>,
+    group: &'a mut Group,
+    result: Option<Result<(), GroupFailure>>,
+}
+
+impl<D: Disk> Drop for Leadership<'_, D> {
+    fn drop(&mut self) {
+        let result = self.result.take().unwrap_or_else(|| {
+            let kind = FailureKind::Poison(PoisonCause {
+                operation: "write to",
+                path: self.queue.reader.log().disk().path().to_owned(),
+                source: std::io::Error::other("the thread that wrote for all panicked"),
+            });
+            Err(GroupFailure { written: 0, kind })
+        });
+        self.queue.finish(self.group, result);
+    }
+}

@@ -1,0 +1,191 @@
+//! The directory of a store: made, recognised, locked, identified.
+//!
+//! A store is made in an order that a crash can interrupt anywhere: the lock file, the log with its
+//! first segment, and last the file `STORE`. A directory without `STORE` whose log holds no event is
+//! a store whose making was interrupted, and is made anew.
+
+use std::io::ErrorKind;
+
+use uuid::Uuid;
+
+use super::rotation::Rotation;
+use super::tail::CUT_DIRECTORY;
+use crate::clock::Clock;
+use crate::error::{Damage, Error, Result};
+use crate::format::{Fault, STORE_FILE_BYTES, StoreFile};
+use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode};
+use crate::segment::{self, Preallocation, Scan, Scanned, Segment, prepare};
+
+const LOCK: &str = "LOCK";
+const STORE: &str = "STORE";
+const STORE_UNFINISHED: &str = "STORE.tmp";
+const LOG: &str = "log";
+/// Reserved for what is derived from the log.
+const INDEX: &str = "index";
+
+/// The directory of a store that exists.
+pub(crate) struct Directory<D: Disk> {
+    pub(crate) root: D,
+    pub(crate) log: D,
+    pub(crate) identity: StoreFile,
+    /// Held for writing.
+    pub(crate) lock: Option<D::Lock>,
+}
+
+/// Opens a store for writing; makes it where there is none and nothing else is.
+pub(crate) fn open_or_make<D: Disk>(
+    root: D,
+    clock: &Clock,
+    segment_bytes: u64,
+) -> Result<Directory<D>> {
+    let names = list(&root)?;
+    let is_store = names.iter().any(|name| name == STORE);
+    if !is_store {
+        check_nothing_else(&root, &names)?;
+    }
+    let lock = lock(&root)?;
+    // Between listing and locking another process may have made the store.
+    let identity = match is_store || list(&root)?.iter().any(|name| name == STORE) {
+        true => read_identity(&root)?,
+        false => make(&root, clock, segment_bytes)?,
+    };
+    let log = log_directory(&root)?;
+    remove_unfinished(&root, &log)?;
+    Ok(Directory { root, log, identity, lock: Some(lock) })
+}
+
+/// Opens a store for reading.
+pub(crate) fn open<D: Disk>(root: D) -> Result<Directory<D>> {
+    let names = list(&root)?;
+    if !names.iter().any(|name| name == STORE) {
+        check_nothing_else(&root, &names)?;
+        return Err(Error::Missing { path: root.path().to_owned() });
+    }
+    let identity = read_identity(&root)?;
+    let log = log_directory(&root)?;
+    Ok(Directory { root, log, identity, lock: None })
+}
+
+fn list<D: Disk>(disk: &D) -> Result<Vec<String>> {
+    disk.list().map_err(|source| Error::io("list", disk.path(), source))
+}
+
+/// Refuses a directory without `STORE` that holds something else than a store in the making.
+fn check_nothing_else<D: Disk>(root: &D, names: &[String]) -> Result<()> {
+    let is_ours =
+        |name: &str| matches!(name, LOCK | STORE_UNFINISHED | LOG | INDEX | CUT_DIRECTORY);
+    let refused = |found: &str| {
+        Err(Error::NotAStore { path: root.path().to_owned(), found: found.to_owned() })
+    };
+    if let Some(foreign) = names.iter().find(|name| !is_ours(name)) {
+        return refused(foreign);
+    }
+    if !names.iter().any(|name| name == LOG) {
+        return Ok(());
+    }
+    let log = log_directory(root)?;
+    for name in list(&log)? {
+        let number = segment::number_of(&name);
+        let is_blank = match number {
+            Some(number) => is_blank(&log, number)?,
+            None => segment::is_unfinished(&name),
+        };
+        if !is_blank {
+            return refused("log with events, but no file STORE");
+        }
+    }
+    Ok(())
+}
+
+/// Tells whether a segment holds no frame. One that can not be read as a segment is not known to.
+fn is_blank<D: Disk>(log: &D, number: u64) -> Result<bool> {
+    match Segment::open(log, number, OpenMode::Read) {
+        Ok(segment) => Ok(matches!(Scan::new(&segment).advance()?, Scanned::Blank)),
+        Err(Error::Damage(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn lock<D: Disk>(root: &D) -> Result<D::Lock> {
+    root.lock(LOCK).map_err(|source| match source.kind() {
+        ErrorKind::WouldBlock => Error::Locked { path: root.path().to_owned() },
+        _ => Error::io("lock", root.path().join(LOCK), source),
+    })
+}
+
+fn log_directory<D: Disk>(root: &D) -> Result<D> {
+    root.directory(LOG, MakeDirectory::Never).map_err(|source| match source.kind() {
+        ErrorKind::NotFound => Damage {
+            file: root.path().join(LOG),
+            offset: 0,
+            reason: "the directory of the log is missing".to_owned(),
+            first_lost: None,
+            first_good_after: None,
+        }
+        .into(),
+        _ => Error::io("open", root.path().join(LOG), source),
+    })
+}
+
+fn read_identity<D: Disk>(root: &D) -> Result<StoreFile> {
+    let path = root.path().join(STORE);
+    let failed = |source| Error::io("read", &path, source);
+    let file = root.open(STORE, OpenMode::Read).map_err(failed)?;
+    // One byte more than there should be, so that a longer file is seen.
+    let mut bytes = [0; STORE_FILE_BYTES + 1];
+    let length = file.read_up_to(&mut bytes, 0).map_err(failed)?;
+    StoreFile::decode(bytes.get(..length).unwrap_or_default()).map_err(|fault| match fault {
+        Fault::Newer { found, supported } => {
+            Error::Incompatible { file: path.clone(), found, supported }
+        }
+        fault => Damage {
+            file: path.clone(),
+            offset: 0,
+            reason: format!("store file: {fault}"),
+            first_lost: None,
+            first_good_after: None,
+        }
+        .into(),
+    })
+}
+
+/// Makes a store, `STORE` last.
+fn make<D: Disk>(root: &D, clock: &Clock, segment_bytes: u64) -> Result<StoreFile> {
+    let failed = |source| Error::io("make a store in", root.path(), source);
+    let identity = StoreFile {
+        store_id: Uuid::new_v4(),
+        hash_key: *Uuid::new_v4().as_bytes(),
+        created_at: clock.now(),
+    };
+    let log = root.directory(LOG, MakeDirectory::IfAbsent).map_err(failed)?;
+    for name in list(&log)? {
+        log.remove(&name).map_err(failed)?;
+    }
+    let header = Rotation::<D>::first_header(identity.store_id, segment_bytes);
+    prepare(&log, header, Preallocation::Zeros)?;
+    remove_if_there(root, STORE_UNFINISHED)?;
+    let file = root.open(STORE_UNFINISHED, OpenMode::CreateNew).map_err(failed)?;
+    file.write_all_at(&identity.encode(), 0).map_err(failed)?;
+    file.sync_data().map_err(failed)?;
+    root.rename(STORE_UNFINISHED, STORE).map_err(failed)?;
+    root.sync_dir().map_err(failed)?;
+    Ok(identity)
+}
+
+/// Removes what an interrupted preparation left; nothing was ever recorded in it.
+fn remove_unfinished<D: Disk>(root: &D, log: &D) -> Result<()> {
+    remove_if_there(root, STORE_UNFINISHED)?;
+    for name in list(log)?.iter().filter(|name| segment::is_unfinished(name)) {
+        remove_if_there(log, name)?;
+    }
+    Ok(())
+}
+
+fn remove_if_there<D: Disk>(disk: &D, name: &str) -> Result<()> {
+    match disk.remove(name) {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(Error::io("remove", disk.path().join(name), source))
+        }
+        _ => Ok(()),
+    }
+}

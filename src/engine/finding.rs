@@ -1,0 +1,93 @@
+//! What opening and verification report, besides errors.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::error::Damage;
+use crate::position::GlobalPosition;
+
+/// How serious a [`Finding`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Nothing that was acknowledged is concerned: a commit that a crash cut short, or stray bytes
+    /// where nothing is stored.
+    Note,
+    /// Something that had been durable does not verify.
+    Damage,
+}
+
+/// Something that opening or verifying a store came upon.
+///
+/// # Examples
+///
+/// ```no_run
+/// use annals::{FileStore, Severity};
+///
+/// for finding in FileStore::verify("orders")?.findings {
+///     if finding.severity == Severity::Damage {
+///         eprintln!("{finding}");
+///     }
+/// }
+/// # Ok::<(), annals::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// How serious it is.
+    pub severity: Severity,
+    /// The file.
+    pub file: PathBuf,
+    /// Where in the file, in bytes.
+    pub offset: u64,
+    /// What was found, as one sentence.
+    pub what: String,
+    /// The first global position that can not be read, when one is lost.
+    pub first_lost: Option<GlobalPosition>,
+    /// The first global position after it that can be read, when there is one.
+    pub first_good_after: Option<GlobalPosition>,
+    /// The file that keeps the bytes that opening has cut away.
+    pub kept_in: Option<PathBuf>,
+}
+
+impl Finding {
+    pub(crate) fn note(file: PathBuf, offset: u64, what: String) -> Self {
+        let severity = Severity::Note;
+        let (first_lost, first_good_after) = (None, None);
+        Self { severity, file, offset, what, first_lost, first_good_after, kept_in: None }
+    }
+}
+
+impl From<&Damage> for Finding {
+    fn from(damage: &Damage) -> Self {
+        Self {
+            severity: Severity::Damage,
+            file: damage.file.clone(),
+            offset: damage.offset,
+            what: damage.reason.clone(),
+            first_lost: damage.first_lost,
+            first_good_after: damage.first_good_after,
+            kept_in: None,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Note => "note",
+            Severity::Damage => "damage",
+        };
+        write!(f, "{severity}: {} at offset {}: {}", self.file.display(), self.offset, self.what)?;
+        match (self.first_lost, self.first_good_after) {
+            (Some(lost), Some(good)) => {
+                write!(f, "; positions {lost} to {} can not be read", good.previous())?;
+            }
+            (Some(lost), None) => write!(f, "; positions from {lost} on can not be read")?,
+            (None, _) => {}
+        }
+        match &self.kept_in {
+            Some(kept_in) => write!(f, "; the cut bytes are kept in {}", kept_in.display()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The store on disk: opening and recovery, group commit, reading.
+//!
+//! Knows events and streams, and nothing of aggregates. The parts, bottom up: `log` (segments by
+//! location), `reader` (what is durable), `appender` (the end of the log), `rotation` (the next
+//! segment), `commit_queue` (who writes when), `background` (what nobody waits for), `recovery`
+//! and `tail` (what opening finds and cuts), `directory` (which directory is a store).
+
+#![forbid(unsafe_code)]
+
+mod appender;
+mod background;
+mod candidates;
+mod commit_queue;
+mod directory;
+mod finding;
+mod log;
+mod reader;
+mod recovery;
+mod rotation;
+mod scan;
+mod staged;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod waiter;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+
+pub use finding::{Finding, Severity};
+pub use verify::VerifyReport;
+
+pub(crate) use reader::Reader;
+pub(crate) use verify::verify;
+
+use crate::clock::Clock;
+use crate::error::{Damage, Error, Result};
+use crate::format::{Fault, Frame, FrameKind, Location, StoreFile};
+use crate::index::{Entry, Index, TermHasher, TermList};
+use crate::io::{Disk, DiskFile, OpenMode};
+use crate::limits::Limits;
+use crate::store::{Commit, CommitResult};
+use appender::{Appender, LogEnd};
+use background::{Bell, Call};
+use commit_queue::CommitQueue;
+use directory::Directory;
+use log::Log;
+use recovery::{Depth, Walked};
+use rotation::Rotation;
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub(crate) struct EngineOptions {
+    pub(crate) segment_bytes: u64,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+}
+
+/// A store that is open.
+pub(crate) struct Engine<D: Disk> {
+    root: D,
+    identity: StoreFile,
+    reader: Arc<Reader<D>>,
+    /// `None` in a store that is open for reading only.
+    writer: Option<Writer<D>>,
+    findings: Vec<Finding>,
+}
+
+struct Writer<D: Disk> {
+    queue: Arc<CommitQueue<D>>,
+    rotation: Arc<Rotation<D>>,
+    bell: Arc<Bell>,
+    /// What is given back when the store is closed.
+    held: Mutex<Option<Held<D>>>,
+}
+
+struct Held<D: Disk> {
+    background: JoinHandle<()>,
+    _lock: Option<D::Lock>,
+}
+
+/// Sizes of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) segments: u64,
+    /// Bytes of frames.
+    pub(crate) log_bytes: u64,
+    /// Bytes that the log takes up on the disk.
+    pub(crate) disk_bytes: u64,
+}
+
+impl<D: Disk> Engine<D> {
+    /// Opens a store for writing, recovers it from any end before, and makes it where there is none.
+    pub(crate) fn open(root: D, options: &EngineOptions) -> Result<Self> {
+        let directory = directory::open_or_make(root, &options.clock, options.segment_bytes)?;
+        recovery::settle(&directory.log, OpenMode::Write)?;
+        let index = Arc::new(Index::new());
+        let mut walked = walk(&directory, &index, OpenMode::Write)?;
+        if let Some(damage) = walked.damage.first() {
+            return Err(damage.clone().into());
+        }
+        tail::cut(&directory.root, &directory.log, &mut walked)?;
+        Self::start(directory, index, walked, options)
+    }
+
+    /// Opens a store for reading, damaged or not, beside a writer or not.
+    pub(crate) fn open_read_only(root: D) -> Result<Self> {
+        let directory = directory::open(root)?;
+        let (index, walked) = walk_read_only(&directory)?;
+        let findings = findings(&walked);
+        let reader = reader(&directory, index, &walked);
+        let Directory { root, identity, .. } = directory;
+        Ok(Self { root, identity, reader: Arc::new(reader), writer: None, findings })
+    }
+
+    fn start(
+        directory: Directory<D>,
+        index: Arc<Index>,
+        mut walked: Walked<D>,
+        options: &EngineOptions,
+    ) -> Result<Self> {
+        let findings = findings(&walked);
+        let active = walked.segments.last().map(Arc::clone).ok_or(Error::Closed)?;
+        let reader = Arc::new(reader(&directory, index, &walked));
+        let Directory { root, log, identity, lock } = directory;
+        let bell = Arc::new(Bell::default());
+        let spare = walked.spare.take();
+        let rotation = Rotation::new(log, identity.store_id, options.segment_bytes, spare);
+        let rotation = Arc::new(rotation);
+        let end = LogEnd {
+            active,
+            offset: walked.offset,
+            tally: walked.tally,
+            epoch: walked.epoch + 1,
+            recorded_at: walked.recorded_at,
+        };
+        let (clock, limits) = (options.clock.clone(), options.limits.capped());
+        let appender = Appender::new(
+            Arc::clone(&reader),
+            Arc::clone(&rotation),
+            Arc::clone(&bell),
+            clock,
+            end,
+        );
+        let is_unmarked = walked.last_kind == Some(FrameKind::Commit);
+        let queue =
+            CommitQueue::new(Arc::clone(&reader), appender, limits, Arc::clone(&bell), is_unmarked);
+        let queue = Arc::new(queue);
+        let background =
+            background::start(Arc::clone(&bell), Arc::clone(&queue), Arc::clone(&rotation))
+                .map_err(|source| {
+                    Error::io("start the background thread of", root.path(), source)
+                })?;
+        let held = Mutex::new(Some(Held { background, _lock: lock }));
+        let writer = Some(Writer { queue, rotation, bell, held });
+        Ok(Self { root, identity, reader, writer, findings })
+    }
+
+    pub(crate) fn root(&self) -> &D {
+        &self.root
+    }
+
+    pub(crate) fn identity(&self) -> &StoreFile {
+        &self.identity
+    }
+
+    pub(crate) fn reader(&self) -> &Arc<Reader<D>> {
+        &self.reader
+    }
+
+    /// Returns what opening found.
+    pub(crate) fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    pub(crate) fn commit(&self, commit: Commit) -> Result<CommitResult> {
+        self.writer.as_ref().ok_or(Error::ReadOnly)?.queue.commit(commit)
+    }
+
+    pub(crate) fn sizes(&self) -> Result<Sizes> {
+        let segments = self.reader.log().segments();
+        let end = self.reader.durable_end();
+        let mut sizes = Sizes { segments: segments.len() as u64, log_bytes: 0, disk_bytes: 0 };
+        for segment in segments.iter() {
+            let header_end = segment.location(crate::format::SEGMENT_HEADER_BYTES as u64);
+            let frames_end = match segment.footer() {
+                Some(footer) => segment.location(footer.end),
+                None => end,
+            };
+            sizes.log_bytes += frames_end.distance_from(header_end);
+            let failed = |source| Error::io("measure", segment.path(), source);
+            sizes.disk_bytes += segment.file().allocated_bytes().map_err(failed)?;
+        }
+        if let Some(writer) = &self.writer {
+            sizes.disk_bytes += writer.rotation.spare_bytes();
+        }
+        Ok(sizes)
+    }
+
+    /// Finishes what was admitted, marks the end of the log, and gives the lock back. Done once:
+    /// later calls do nothing.
+    pub(crate) fn close(&self) -> Result<()> {
+        let Some(writer) = &self.writer else { return Ok(()) };
+        let Some(held) = writer.held.lock().take() else { return Ok(()) };
+        let closed = writer.queue.close();
+        writer.bell.ring(Call::Stop);
+        let _panicked = held.background.join();
+        closed
+    }
+}
+
+impl<D: Disk> Drop for Engine<D> {
+    fn drop(&mut self) {
+        // Whoever wants to know calls `close`.
+        let _unheard = self.close();
+    }
+}
+
+fn walk<D: Disk>(
+    directory: &Directory<D>,
+    index: &Arc<Index>,
+    mode: OpenMode,
+) -> Result<Walked<D>> {
+    let hasher = TermHasher::new(directory.identity.hash_key);
+    let store_id = directory.identity.store_id;
+    let mut sink = |frame: &Frame| index_frame(index, &hasher, frame);
+    recovery::walk(&directory.log, store_id, mode, Depth::Near, &mut sink)
+}
+
+/// Walks a store that somebody may be writing to. What looks like damage may have been half of a
+/// write that is whole by now, so damage is believed only when it stays.
+fn walk_read_only<D: Disk>(directory: &Directory<D>) -> Result<(Arc<Index>, Walked<D>)> {
+    const ATTEMPTS: usize = 3;
+    let mut attempt = 1;
+    loop {
+        recovery::settle(&directory.log, OpenMode::Read)?;
+        let index = Arc::new(Index::new());
+        let walked = walk(directory, &index, OpenMode::Read);
+        let is_good = walked.as_ref().is_ok_and(|walked| walked.damage.is_empty());
+        if is_good || attempt == ATTEMPTS {
+            // What was read may have been written since the first sync.
+            recovery::settle(&directory.log, OpenMode::Read)?;
+            return walked.map(|walked| (index, walked));
+        }
+        attempt += 1;
+    }
+}
+
+fn index_frame(index: &Index, hasher: &TermHasher, frame: &Frame) -> Result<()> {
+    let mut terms = TermList::default();
+    let mut places = Vec::with_capacity(frame.header().event_count.into());
+    for event in frame.events() {
+        let (location, event) = event.map_err(|fault| broken_event(frame.location(), &fault))?;
+        terms.push_recorded(hasher, &event);
+        places.push((event.global_position(), location));
+    }
+    let entries = places.iter().zip(terms.iter());
+    index.append(entries.map(|((position, location), terms)| Entry {
+        position: *position,
+        location: *location,
+        terms,
+    }));
+    Ok(())
+}
+
+/// Returns the error for an event whose checksums hold and which still breaks the rules: no writer
+/// of this format makes one.
+fn broken_event(location: Location, fault: &Fault) -> Error {
+    match fault {
+        Fault::Newer { found, supported } => Error::Incompatible {
+            file: format!("log at location {location}").into(),
+            found: found.clone(),
+            supported: supported.clone(),
+        },
+        fault => Damage {
+            file: "log".into(),
+            offset: location.get(),
+            reason: format!("event: {fault}"),
+            first_lost: None,
+            first_good_after: None,
+        }
+        .into(),
+    }
+}
+
+fn reader<D: Disk>(directory: &Directory<D>, index: Arc<Index>, walked: &Walked<D>) -> Reader<D> {
+    let log = Log::new(directory.log.clone(), walked.segments.clone());
+    let hasher = TermHasher::new(directory.identity.hash_key);
+    let end =
+        walked.segments.last().map_or(Location::default(), |last| last.location(walked.offset));
+    let durable = (walked.next_position.previous(), end);
+    Reader::new(log, index, hasher, durable, walked.damage.clone())
+}
+
+fn findings<D: Disk>(walked: &Walked<D>) -> Vec<Finding> {
+    walked.damage.iter().map(Finding::from).chain(walked.notes.iter().cloned()).collect()
+}

@@ -1,0 +1,374 @@
+//! What is recorded, seen by readers: durable events only.
+//!
+//! Shared by the store, its iterators and its writer. Reading takes no lock that a writer holds
+//! while it waits for the disk.
+//!
+//! Invariants:
+//!
+//! 1. `durable` only grows, and every event up to it is durable and indexed.
+//! 2. A hit of the index is never believed: the event itself is asked whether it is the one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::candidates::Candidates;
+use super::log::Log;
+use super::scan::PositionScan;
+use crate::error::{Damage, Error, Result};
+use crate::event::{EventId, RecordedEvent};
+use crate::format::Location;
+use crate::index::{Entry, Index, Postings, Term, TermHasher, TermList};
+use crate::io::Disk;
+use crate::position::{GlobalPosition, StreamVersion};
+use crate::store::{Direction, Events, GlobalRead, Query, StreamRead};
+use crate::stream::StreamId;
+use crate::timestamp::Timestamp;
+
+/// Reads what is durable.
+pub(crate) struct Reader<D: Disk> {
+    log: Log<D>,
+    index: Arc<Index>,
+    hasher: TermHasher,
+    /// The position of the last durable event.
+    durable: AtomicU64,
+    /// Where the durable part of the log ends.
+    durable_end: AtomicU64,
+    /// Positions that can not be read, known since opening.
+    damage: Vec<Damage>,
+}
+
+/// A group of events that has become durable.
+#[derive(Debug)]
+pub(crate) struct Published<'a> {
+    pub(crate) first_position: GlobalPosition,
+    pub(crate) locations: &'a [Location],
+    pub(crate) terms: &'a TermList,
+}
+
+impl<D: Disk> Reader<D> {
+    pub(crate) fn new(
+        log: Log<D>,
+        index: Arc<Index>,
+        hasher: TermHasher,
+        durable: (GlobalPosition, Location),
+        damage: Vec<Damage>,
+    ) -> Self {
+        let (position, end) = durable;
+        Self {
+            log,
+            index,
+            hasher,
+            durable: AtomicU64::new(position.get()),
+            durable_end: AtomicU64::new(end.get()),
+            damage,
+        }
+    }
+
+    pub(crate) fn log(&self) -> &Log<D> {
+        &self.log
+    }
+
+    /// Returns the positions of the events that may have a term.
+    pub(crate) fn postings(&self, term: Term<'_>) -> Postings {
+        self.index.postings(self.hasher.hash(term))
+    }
+
+    pub(crate) fn hasher(&self) -> &TermHasher {
+        &self.hasher
+    }
+
+    /// Returns the position of the last durable event.
+    pub(crate) fn durable(&self) -> GlobalPosition {
+        GlobalPosition::new(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Returns where the durable part of the log ends.
+    pub(crate) fn durable_end(&self) -> Location {
+        Location::new(self.durable_end.load(Ordering::Acquire))
+    }
+
+    /// Makes the events of frames visible that have just become durable: indexed first, then
+    /// counted, so that no reader sees a position that it can not find.
+    pub(crate) fn publish(&self, frames: &[Published<'_>], next: GlobalPosition, end: Location) {
+        for frame in frames {
+            let positions = (0..).map(|index| frame.first_position.advanced_by(index));
+            let places = positions.zip(frame.locations).zip(frame.terms.iter());
+            self.index.append(places.map(|((position, location), terms)| Entry {
+                position,
+                location: *location,
+                terms,
+            }));
+        }
+        self.durable_end.store(end.get(), Ordering::Release);
+        self.durable.store(next.previous().get(), Ordering::Release);
+    }
+
+    /// Returns the event at a position that is at most the durable one.
+    pub(crate) fn event_at(&self, position: GlobalPosition) -> Result<RecordedEvent> {
+        let location = self.index.locate(position).ok_or_else(|| self.lost(position))?;
+        let event = self.log.event(location)?;
+        match event.global_position() == position {
+            true => Ok(event),
+            false => Err(self.misplaced(location)),
+        }
+    }
+
+    /// Returns where the event at a position is.
+    pub(crate) fn locate(&self, position: GlobalPosition) -> Result<Location> {
+        self.index.locate(position).ok_or_else(|| self.lost(position))
+    }
+
+    /// Returns the error for a position that was found lost when the store was opened.
+    fn lost(&self, position: GlobalPosition) -> Error {
+        let covers = |damage: &&Damage| {
+            damage.first_lost.is_some_and(|lost| lost <= position)
+                && damage.first_good_after.is_none_or(|good| position < good)
+        };
+        match self.damage.iter().find(covers) {
+            Some(damage) => damage.clone().into(),
+            None => Error::Closed,
+        }
+    }
+
+    /// Returns the error for an event that verifies but is not the one that should be there.
+    pub(crate) fn misplaced(&self, location: Location) -> Error {
+        let segment = self.log.segment_at(location);
+        Damage {
+            file: segment.as_ref().map(|segment| segment.path().clone()).unwrap_or_default(),
+            offset: segment.as_ref().map_or(0, |segment| segment.offset(location)),
+            reason: "another event than expected stands here".to_owned(),
+            first_lost: None,
+            first_good_after: None,
+        }
+        .into()
+    }
+
+    /// Returns the version of a stream.
+    pub(crate) fn version(&self, stream: &StreamId) -> Result<StreamVersion> {
+        let last = self.last_of(stream, self.durable())?;
+        Ok(last.map_or(StreamVersion::ZERO, |event| event.stream_version()))
+    }
+
+    fn stream_postings(&self, stream: &StreamId) -> Postings {
+        self.postings(Term::stream(stream))
+    }
+
+    /// Returns the last event of a stream at `newest` or before.
+    fn last_of(&self, stream: &StreamId, newest: GlobalPosition) -> Result<Option<RecordedEvent>> {
+        let postings = self.stream_postings(stream);
+        let mut candidate = postings.last_to(newest);
+        while let Some(position) = candidate {
+            let event = self.event_at(position)?;
+            if event.is_in(stream) {
+                return Ok(Some(event));
+            }
+            candidate = postings.last_to(position.previous());
+        }
+        Ok(None)
+    }
+
+    /// Returns the event with an id.
+    pub(crate) fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {
+        let newest = self.durable();
+        let postings = self.postings(Term::EventId(event_id));
+        let mut candidate = postings.first_from(GlobalPosition::FIRST);
+        while let Some(position) = candidate.filter(|position| *position <= newest) {
+            let event = self.event_at(position)?;
+            if event.event_id() == event_id {
+                return Ok(Some(event));
+            }
+            candidate = postings.first_from(position.next());
+        }
+        Ok(None)
+    }
+
+    /// Returns the first event at `first` or later that matches.
+    pub(crate) fn first_match(
+        self: &Arc<Self>,
+        query: &Query,
+        first: GlobalPosition,
+    ) -> Result<Option<RecordedEvent>> {
+        if first > self.durable() {
+            return Ok(None);
+        }
+        self.read(query, &GlobalRead::new().from(first).limit(1))?.next().transpose()
+    }
+
+    /// Reads the events of a stream.
+    pub(crate) fn read_stream(
+        self: &Arc<Self>,
+        stream: &StreamId,
+        options: &StreamRead,
+    ) -> Result<Events> {
+        options.passing().check()?;
+        let newest = self.durable();
+        let Some((first, last)) = options.range(StreamVersion::MAX) else {
+            return Ok(Events::empty());
+        };
+        let start = match options.order() {
+            Direction::Forward => first,
+            Direction::Backward => last,
+        };
+        let postings = self.stream_postings(stream);
+        let walk =
+            StreamWalk { reader: Arc::clone(self), stream: stream.clone(), postings, newest };
+        let events = match options.order() {
+            Direction::Forward => walk.forward(start),
+            Direction::Backward => walk.backward(start)?,
+        };
+        let within = move |event: &RecordedEvent| (first..=last).contains(&event.stream_version());
+        let order = options.order();
+        let until = move |event: &RecordedEvent| match order {
+            Direction::Forward => event.stream_version() <= last,
+            Direction::Backward => event.stream_version() >= first,
+        };
+        let filter = options.passing().clone();
+        let events = events.take_while(move |event| event.as_ref().map_or(true, until)).filter(
+            move |event| match event {
+                Ok(event) => within(event) && filter.matches(event),
+                Err(_) => true,
+            },
+        );
+        Ok(limited(events, options.count_max()))
+    }
+
+    /// Reads the events of the whole store that match a query.
+    pub(crate) fn read(self: &Arc<Self>, query: &Query, options: &GlobalRead) -> Result<Events> {
+        query.check()?;
+        options.passing().check()?;
+        let Some((first, last)) = options.range(self.durable()) else {
+            return Ok(Events::empty());
+        };
+        let filter = options.passing().clone();
+        let Some((first, last)) = self.recorded_within(&filter, first, last)? else {
+            return Ok(Events::empty());
+        };
+        let candidates = Candidates::of(self, query, &filter);
+        let reader = Arc::clone(self);
+        let query = query.clone();
+        let matches = move |event: &Result<RecordedEvent>| match event {
+            Ok(event) => query.matches(event) && filter.matches(event),
+            Err(_) => true,
+        };
+        let count_max = options.count_max();
+        if options.order() == Direction::Forward && candidates.are_all() {
+            let scan = PositionScan::new(reader, first, last);
+            return Ok(limited(scan.filter(matches), count_max));
+        }
+        let events = candidates
+            .walk(options.order(), first, last)
+            .map(move |position| reader.event_at(position));
+        Ok(limited(events.filter(matches), count_max))
+    }
+
+    /// Narrows a range of positions to those recorded within the filter's times, by bisection: times
+    /// never decrease along positions (CONTRACT R7).
+    fn recorded_within(
+        &self,
+        filter: &crate::store::Filter,
+        first: GlobalPosition,
+        last: GlobalPosition,
+    ) -> Result<Option<(GlobalPosition, GlobalPosition)>> {
+        let (from, to) = filter.recorded_bounds();
+        let first = match from {
+            Some(from) => self.bisect(first, last.next(), |recorded_at| recorded_at < from)?,
+            None => first,
+        };
+        let behind = match to {
+            Some(to) if first <= last => {
+                self.bisect(first, last.next(), |recorded_at| recorded_at <= to)?
+            }
+            _ => last.next(),
+        };
+        Ok((first < behind).then(|| (first, behind.previous())))
+    }
+
+    /// Returns the first position from `low` on whose commit time is not `before`, or `high`. A
+    /// position that can not be read counts as not before: it is met, and reported, by the read.
+    fn bisect(
+        &self,
+        mut low: GlobalPosition,
+        mut high: GlobalPosition,
+        before: impl Fn(Timestamp) -> bool,
+    ) -> Result<GlobalPosition> {
+        while low < high {
+            let middle = low.advanced_by(high.distance_from(low) / 2);
+            match self.event_at(middle) {
+                Ok(event) if before(event.recorded_at()) => low = middle.next(),
+                Ok(_) | Err(Error::Damage(_)) => high = middle,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(low)
+    }
+}
+
+fn limited(
+    events: impl Iterator<Item = Result<RecordedEvent>> + Send + 'static,
+    count_max: Option<u64>,
+) -> Events {
+    match count_max.map(usize::try_from) {
+        Some(Ok(count)) => Events::new(events.take(count)),
+        Some(Err(_)) | None => Events::new(events),
+    }
+}
+
+type BoxedEvents = Box<dyn Iterator<Item = Result<RecordedEvent>> + Send>;
+
+/// Follows the postings of one stream as they were when the read began.
+struct StreamWalk<D: Disk> {
+    reader: Arc<Reader<D>>,
+    stream: StreamId,
+    postings: Postings,
+    newest: GlobalPosition,
+}
+
+impl<D: Disk> StreamWalk<D> {
+    /// Returns a posting that no event of the version comes before: the version's own rank, which
+    /// another stream with the same hash can only push back.
+    fn rank_of(&self, version: StreamVersion) -> Option<GlobalPosition> {
+        self.postings.at_rank(version.previous().get())
+    }
+
+    fn forward(self, first: StreamVersion) -> BoxedEvents {
+        let mut next = self.rank_of(first);
+        Box::new(std::iter::from_fn(move || {
+            loop {
+                let position = next.filter(|position| *position <= self.newest)?;
+                next = self.postings.first_from(position.next());
+                match self.reader.event_at(position) {
+                    Ok(event) if !event.is_in(&self.stream) => {}
+                    event => return Some(event),
+                }
+            }
+        }))
+    }
+
+    fn backward(self, last: StreamVersion) -> Result<BoxedEvents> {
+        let mut next = self.last_at(last)?;
+        Ok(Box::new(std::iter::from_fn(move || {
+            loop {
+                let position = next?;
+                next = self.postings.last_to(position.previous());
+                match self.reader.event_at(position) {
+                    Ok(event) if !event.is_in(&self.stream) => {}
+                    event => return Some(event),
+                }
+            }
+        })))
+    }
+
+    /// Returns the posting of the stream's event with this version, or of its newest one.
+    fn last_at(&self, version: StreamVersion) -> Result<Option<GlobalPosition>> {
+        let mut candidate = self.rank_of(version).filter(|position| *position <= self.newest);
+        while let Some(position) = candidate {
+            let event = self.reader.event_at(position)?;
+            if event.is_in(&self.stream) && event.stream_version() >= version {
+                return Ok(Some(position));
+            }
+            let later = self.postings.first_from(position.next());
+            candidate = later.filter(|position| *position <= self.newest);
+        }
+        Ok(self.postings.last_to(self.newest))
+    }
+}

@@ -1,0 +1,442 @@
+//! Finds out what a log holds after any end of the process before.
+//!
+//! Segments are walked in order and every frame is verified. Nothing is changed here: the walk
+//! reports what is good, where the log ends, what has to be cut, and what is damaged; `tail` cuts.
+//! What stands where a frame does not continue the log is decided by this table:
+//!
+//! | case | what is found | what it is |
+//! |---|---|---|
+//! | A | no segment, or a number that is missing | damage |
+//! | B | a header that does not verify, of a segment that another follows or that follows a sealed one | damage |
+//! | C | a header that does not verify, of the last segment, and the one before is not sealed | a note: it was the spare and held nothing |
+//! | D | a header of another store, or one that does not continue the log | damage |
+//! | E | a sealed segment whose frames agree with its footer | good |
+//! | F | a sealed segment whose frames do not agree with its footer | damage |
+//! | G | bytes that are no footer in the footer's place, and the next segment has no frames | a note: sealing was interrupted; it is cut |
+//! | H | zeros behind the last frame of the last used segment | the end of the log |
+//! | I | bytes behind it, and no later frame shows that they had been durable | a note: a torn tail; it is cut |
+//! | J | bytes behind it, and a later frame that is not older shows that they had been durable | damage |
+//! | K | no valid footer, and the next segment has frames | damage |
+//! | L | stray bytes in unused space of a sealed segment | a note |
+//! | M | frames that verify and do not continue the log: older ones as in I, others as in J | |
+//!
+//! Only a later frame whose `durable_upto` lies behind the place proves that what stood there had
+//! been durable; a valid frame behind a bad one also occurs in legal states after a crash.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::appender::Tally;
+use super::finding::Finding;
+use super::log::Segments;
+use crate::error::{Damage, Error, Result};
+use crate::format::{Fault, Footer, Frame, FrameKind, Location};
+use crate::io::{Disk, DiskFile, OpenMode};
+use crate::position::GlobalPosition;
+use crate::segment::{self, Scan, Scanned, Segment};
+use crate::timestamp::Timestamp;
+
+/// How far behind the end of the log a walk looks for bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Until this much is zero: what a group that was being written can leave lies together.
+    Near,
+    /// To the end of every segment.
+    Full,
+}
+
+const NEAR_ZEROS_BYTES: u64 = 4 << 20;
+
+impl Depth {
+    fn zeros_max(self) -> u64 {
+        match self {
+            Self::Near => NEAR_ZEROS_BYTES,
+            Self::Full => u64::MAX,
+        }
+    }
+}
+
+/// Bytes behind the end of a segment's frames that are to be cut: `start..end` of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cut {
+    pub(crate) segment: u64,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+/// What a walk found.
+pub(crate) struct Walked<D: Disk> {
+    /// The segments up to the active one.
+    pub(crate) segments: Segments<D>,
+    /// Where the active segment's frames end.
+    pub(crate) offset: u64,
+    pub(crate) tally: Tally,
+    /// A blank segment behind the active one.
+    pub(crate) spare: Option<Segment<D::File>>,
+    /// The position that comes next.
+    pub(crate) next_position: GlobalPosition,
+    pub(crate) epoch: u32,
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) last_kind: Option<FrameKind>,
+    pub(crate) frames: u64,
+    pub(crate) cuts: Vec<Cut>,
+    /// A last segment whose header does not verify and that held nothing.
+    pub(crate) unusable_spare: Option<u64>,
+    pub(crate) notes: Vec<Finding>,
+    pub(crate) damage: Vec<Damage>,
+}
+
+/// Walks the log in `disk`, and hands every good frame to `sink` in order.
+pub(crate) fn walk<D: Disk>(
+    disk: &D,
+    store_id: uuid::Uuid,
+    mode: OpenMode,
+    depth: Depth,
+    sink: &mut dyn FnMut(&Frame) -> Result<()>,
+) -> Result<Walked<D>> {
+    let mut walk = Walk::new(disk, store_id, mode, depth, sink);
+    walk.open_segments()?;
+    walk.walk_segments()?;
+    Ok(walk.walked)
+}
+
+/// A segment that is to be walked, or why it can not be.
+enum Opened<D: Disk> {
+    Segment(Segment<D::File>),
+    Unreadable(Damage),
+}
+
+struct Walk<'a, D: Disk> {
+    disk: &'a D,
+    store_id: uuid::Uuid,
+    mode: OpenMode,
+    depth: Depth,
+    sink: &'a mut dyn FnMut(&Frame) -> Result<()>,
+    opened: Vec<Opened<D>>,
+    walked: Walked<D>,
+    /// Damage behind which no good frame has been seen yet.
+    open_damage: Option<Damage>,
+}
+
+impl<'a, D: Disk> Walk<'a, D> {
+    fn new(
+        disk: &'a D,
+        store_id: uuid::Uuid,
+        mode: OpenMode,
+        depth: Depth,
+        sink: &'a mut dyn FnMut(&Frame) -> Result<()>,
+    ) -> Self {
+        let walked = Walked {
+            segments: Vec::new(),
+            offset: 0,
+            tally: Tally::new(),
+            spare: None,
+            next_position: GlobalPosition::FIRST,
+            epoch: 0,
+            recorded_at: Timestamp::MIN,
+            last_kind: None,
+            frames: 0,
+            cuts: Vec::new(),
+            unusable_spare: None,
+            notes: Vec::new(),
+            damage: Vec::new(),
+        };
+        Self { disk, store_id, mode, depth, sink, opened: Vec::new(), walked, open_damage: None }
+    }
+
+    /// Opens every segment. Without a header that verifies nothing of a segment can be read.
+    fn open_segments(&mut self) -> Result<()> {
+        let numbers = numbers(self.disk)?;
+        let last = numbers.last().copied().unwrap_or_default();
+        let mut expected = 1;
+        for number in numbers {
+            for missing in expected..number {
+                let path = self.disk.path().join(segment::name(missing));
+                self.opened.push(Opened::Unreadable(unreadable(path, "the segment is missing")));
+            }
+            expected = number + 1;
+            match Segment::open(self.disk, number, self.mode) {
+                Ok(segment) => self.take(segment),
+                Err(Error::Damage(damage)) if number == last && self.follows_unsealed()? => {
+                    let what = format!("{}; the segment held no event yet", damage.reason);
+                    self.walked.notes.push(Finding::note(damage.file, damage.offset, what));
+                    self.walked.unusable_spare = Some(number);
+                }
+                Err(Error::Damage(damage)) => self.opened.push(Opened::Unreadable(*damage)),
+                Err(error) => return Err(error),
+            }
+        }
+        if self.opened.is_empty() {
+            let path = self.disk.path().to_owned();
+            self.opened.push(Opened::Unreadable(unreadable(path, "there is no segment")));
+        }
+        Ok(())
+    }
+
+    /// Takes a segment, if it belongs to this store and continues the log.
+    fn take(&mut self, segment: Segment<D::File>) {
+        let header = segment.header();
+        let base = match self.opened.last() {
+            Some(Opened::Segment(before)) => Some(before.header().end()),
+            Some(Opened::Unreadable(_)) => None,
+            None => Some(Location::default()),
+        };
+        let path = segment.path().clone();
+        self.opened.push(if header.store_id != self.store_id {
+            Opened::Unreadable(unreadable(path, "the segment is of another store"))
+        } else if base.is_some_and(|base| base != header.base) {
+            Opened::Unreadable(unreadable(path, "the segment does not continue the one before"))
+        } else {
+            Opened::Segment(segment)
+        });
+    }
+
+    fn follows_unsealed(&self) -> Result<bool> {
+        match self.opened.last() {
+            Some(Opened::Segment(before)) => Ok(!matches!(before.read_footer()?, Some(Ok(_)))),
+            _ => Ok(false),
+        }
+    }
+
+    fn walk_segments(&mut self) -> Result<()> {
+        for opened in std::mem::take(&mut self.opened) {
+            match opened {
+                Opened::Unreadable(Damage { file, offset, reason, .. }) => {
+                    self.begin_damage(file, offset, &reason);
+                }
+                Opened::Segment(segment) => self.walk_segment(segment)?,
+            }
+        }
+        self.close_damage(None);
+        Ok(())
+    }
+
+    fn walk_segment(&mut self, segment: Segment<D::File>) -> Result<()> {
+        let follows_end = self.walked.segments.last().is_some_and(|last| last.footer().is_none());
+        if follows_end && self.is_spare(&segment)? {
+            self.walked.spare.get_or_insert(segment);
+            return Ok(());
+        }
+        self.walked.tally = Tally::new();
+        match segment.read_footer()? {
+            Some(Ok(footer)) => self.walk_sealed(&segment, footer)?,
+            footer => self.walk_unsealed(&segment, footer.is_some())?,
+        }
+        self.walked.segments.push(Arc::new(segment));
+        Ok(())
+    }
+
+    /// Tells whether a segment behind the one where the log seems to end holds nothing; stray bytes in
+    /// it are cut. If it holds a frame, the one before had been sealed.
+    fn is_spare(&mut self, segment: &Segment<D::File>) -> Result<bool> {
+        let mut scan = Scan::new(segment);
+        let start = scan.offset();
+        let has_frame = matches!(scan.advance()?, Scanned::Frame(_))
+            || scan.search(self.depth.zeros_max(), |_| true)?.is_some();
+        if !has_frame {
+            self.note_cut(segment, start, scan.offset(), "stray bytes in a segment without events");
+            return Ok(true);
+        }
+        if let Some(last) = self.walked.segments.last().map(Arc::clone) {
+            let walked = &self.walked;
+            let footer = walked.tally.footer(walked.offset, walked.recorded_at, walked.epoch);
+            last.mark_sealed(footer);
+            let offset = last.header().footer_offset();
+            let reason = "footer: it is missing, though the log goes on";
+            self.begin_damage(last.path().clone(), offset, reason);
+        }
+        Ok(false)
+    }
+
+    fn walk_sealed(&mut self, segment: &Segment<D::File>, footer: Footer) -> Result<()> {
+        let mut scan = Scan::new(segment);
+        let damage_before = self.damage_count();
+        self.walk_frames(segment, &mut scan, Some(footer.end))?;
+        let walked = &self.walked;
+        let found = walked.tally.footer(scan.offset(), walked.recorded_at, walked.epoch);
+        let counts = |footer: &Footer| (footer.event_count, footer.frame_count, footer.end);
+        let agrees = counts(&found) == counts(&footer) && found.frames_crc == footer.frames_crc;
+        if !agrees && self.damage_count() == damage_before {
+            let offset = footer.end.min(scan.offset());
+            let reason = "footer: the frames are not those that it counts";
+            self.begin_damage(segment.path().clone(), offset, reason);
+        }
+        if self.open_damage.is_some() {
+            let behind = footer.first_position.advanced_by(footer.event_count);
+            self.walked.next_position = self.walked.next_position.max(behind);
+        }
+        let end = scan.offset();
+        scan.search(u64::MAX, |_| false)?;
+        if scan.offset() > end && agrees {
+            let what = "stray bytes behind the frames of a sealed segment".to_owned();
+            self.walked.notes.push(Finding::note(segment.path().clone(), end, what));
+        }
+        segment.mark_sealed(footer);
+        Ok(())
+    }
+
+    fn damage_count(&self) -> usize {
+        self.walked.damage.len() + usize::from(self.open_damage.is_some())
+    }
+
+    fn walk_unsealed(&mut self, segment: &Segment<D::File>, has_bad_footer: bool) -> Result<()> {
+        let mut scan = Scan::new(segment);
+        self.walk_frames(segment, &mut scan, None)?;
+        let start = scan.offset();
+        scan.search(self.depth.zeros_max(), |_| false)?;
+        self.note_cut(segment, start, scan.offset(), "a commit that was not finished");
+        if has_bad_footer {
+            let footer = segment.header().footer_offset();
+            let end = segment.header().size;
+            self.note_cut(segment, footer, end, "a footer that was not finished");
+        }
+        self.walked.offset = start;
+        Ok(())
+    }
+
+    fn note_cut(&mut self, segment: &Segment<D::File>, start: u64, end: u64, what: &str) {
+        if end > start {
+            let what = format!("{what}: {} bytes", end - start);
+            self.walked.notes.push(Finding::note(segment.path().clone(), start, what));
+            self.walked.cuts.push(Cut { segment: segment.header().number, start, end });
+        }
+    }
+
+    /// Takes frames until they end in this segment, passing over damage. In a sealed segment they end
+    /// at a known offset.
+    fn walk_frames(
+        &mut self,
+        segment: &Segment<D::File>,
+        scan: &mut Scan<'_, D::File>,
+        sealed_end: Option<u64>,
+    ) -> Result<()> {
+        loop {
+            let offset = scan.offset();
+            if sealed_end.is_some_and(|end| offset >= end) {
+                return Ok(());
+            }
+            let scanned = scan.advance()?;
+            if let Scanned::Frame(frame) = &scanned
+                && self.continues(frame)
+            {
+                self.feed(frame)?;
+                continue;
+            }
+            let reason = reason(segment, scanned)?;
+            scan.go_back_to(offset);
+            let Some(frame) = self.find_evidence(segment, scan, sealed_end.is_some())? else {
+                scan.go_back_to(offset);
+                return Ok(());
+            };
+            self.begin_damage(segment.path().clone(), offset, &reason);
+            self.feed(&frame)?;
+        }
+    }
+
+    /// Returns the next frame that shows that what stands at the scan's offset had been durable: in a
+    /// sealed segment any that goes on with the log, else one that was written when it was.
+    fn find_evidence(
+        &self,
+        segment: &Segment<D::File>,
+        scan: &mut Scan<'_, D::File>,
+        is_sealed: bool,
+    ) -> Result<Option<Frame>> {
+        let place = segment.location(scan.offset());
+        let zeros_max = if is_sealed { u64::MAX } else { self.depth.zeros_max() };
+        scan.search(zeros_max, |frame| {
+            self.goes_on(frame) && (is_sealed || frame.header().durable_upto > place)
+        })
+    }
+
+    fn continues(&self, frame: &Frame) -> bool {
+        let is_next = frame.header().first_position == self.walked.next_position;
+        self.goes_on(frame) && (is_next || self.open_damage.is_some())
+    }
+
+    /// Tells whether a frame may come later in the log than the last one.
+    fn goes_on(&self, frame: &Frame) -> bool {
+        let header = frame.header();
+        header.first_position >= self.walked.next_position
+            && header.epoch >= self.walked.epoch
+            && header.recorded_at >= self.walked.recorded_at
+    }
+
+    fn feed(&mut self, frame: &Frame) -> Result<()> {
+        let header = frame.header();
+        self.close_damage(Some(header.first_position));
+        let walked = &mut self.walked;
+        walked.tally.add(header.first_position, header.event_count.into(), header.crc);
+        walked.next_position = header.next_position();
+        walked.epoch = header.epoch;
+        walked.recorded_at = header.recorded_at;
+        walked.last_kind = Some(header.kind());
+        walked.frames += 1;
+        (self.sink)(frame)
+    }
+
+    fn begin_damage(&mut self, file: PathBuf, offset: u64, reason: &str) {
+        self.close_damage(None);
+        let first_lost = Some(self.walked.next_position);
+        let reason = reason.to_owned();
+        self.open_damage =
+            Some(Damage { file, offset, reason, first_lost, first_good_after: None });
+    }
+
+    /// Settles which positions are lost to the last damage, given the first good one behind it.
+    fn close_damage(&mut self, first_good_after: Option<GlobalPosition>) {
+        if let Some(damage) = self.open_damage.take() {
+            let is_lost = first_good_after.is_none_or(|good| Some(good) > damage.first_lost);
+            let first_lost = damage.first_lost.filter(|_| is_lost);
+            self.walked.damage.push(Damage { first_lost, first_good_after, ..damage });
+        }
+    }
+}
+
+/// Says why something is not the next frame; a frame of a newer format is an error at once.
+fn reason<F: DiskFile>(segment: &Segment<F>, scanned: Scanned) -> Result<String> {
+    match scanned {
+        Scanned::Frame(_) => Ok("frame: it does not continue the log".to_owned()),
+        Scanned::Blank => Ok("frame: zeros stand in its place".to_owned()),
+        Scanned::Fault(Fault::Newer { found, supported }) => {
+            Err(Error::Incompatible { file: segment.path().clone(), found, supported })
+        }
+        Scanned::Fault(fault) => Ok(format!("frame: {fault}")),
+    }
+}
+
+fn unreadable(file: PathBuf, reason: &str) -> Damage {
+    let (first_lost, first_good_after) = (None, None);
+    Damage { file, offset: 0, reason: reason.to_owned(), first_lost, first_good_after }
+}
+
+/// Returns the numbers of the segments that are there, in order.
+fn numbers(disk: &impl Disk) -> Result<Vec<u64>> {
+    let names = disk.list().map_err(|source| Error::io("list", disk.path(), source))?;
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment::number_of(name)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// How many segments a failed sync can concern: the one that was being sealed, the one after it, and
+/// the spare.
+const UNSETTLED_SEGMENTS_MAX: usize = 3;
+
+/// Makes durable what an unclean end may have left in the cache only, and drops the cache, so that
+/// what is read next is what the disk holds: after a failed sync a later one reports success while
+/// the disk still has the old bytes.
+pub(crate) fn settle<D: Disk>(disk: &D, mode: OpenMode) -> Result<()> {
+    for number in numbers(disk)?.into_iter().rev().take(UNSETTLED_SEGMENTS_MAX) {
+        let segment = match Segment::open(disk, number, mode) {
+            Ok(segment) => segment,
+            Err(Error::Damage(_)) => continue,
+            Err(error) => return Err(error),
+        };
+        let failed = |source| Error::io("sync", segment.path(), source);
+        segment.file().sync_data().map_err(failed)?;
+        segment.file().evict().map_err(failed)?;
+    }
+    match mode {
+        OpenMode::Read => Ok(()),
+        _ => disk.sync_dir().map_err(|source| Error::io("sync", disk.path(), source)),
+    }
+}

@@ -1,0 +1,135 @@
+//! Keeps the next segment ready, so that no commit and no rollover waits for its preparation.
+//!
+//! One segment at most is prepared ahead, by the background thread, once the active one is half
+//! full. When none is ready at a rollover it is made there and then: slower, and just as correct.
+//!
+//! Invariants:
+//!
+//! 1. A segment is prepared by one thread at a time: its file has one maker.
+//! 2. What is taken has the number and base that follow the active segment.
+
+use parking_lot::{Condvar, Mutex};
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::format::{Location, SEGMENT_OVERHEAD, Salt, SegmentHeader};
+use crate::io::Disk;
+use crate::limits::FIRST_SEGMENT_BYTES;
+use crate::segment::{Preallocation, Segment, prepare};
+
+/// Makes the segments of one store, in order.
+pub(crate) struct Rotation<D: Disk> {
+    disk: D,
+    store_id: Uuid,
+    segment_bytes: u64,
+    spare: Mutex<Spare<D>>,
+    changed: Condvar,
+}
+
+enum Spare<D: Disk> {
+    None,
+    Wanted(SegmentHeader, Preallocation),
+    InPreparation,
+    Ready(Segment<D::File>),
+}
+
+impl<D: Disk> Rotation<D> {
+    /// Starts with the blank segment that follows the active one, if there is one already.
+    pub(crate) fn new(
+        disk: D,
+        store_id: Uuid,
+        segment_bytes: u64,
+        spare: Option<Segment<D::File>>,
+    ) -> Self {
+        let spare = Mutex::new(spare.map_or(Spare::None, Spare::Ready));
+        Self { disk, store_id, segment_bytes, spare, changed: Condvar::new() }
+    }
+
+    /// Returns the header of the first segment of a store.
+    pub(crate) fn first_header(store_id: Uuid, segment_bytes: u64) -> SegmentHeader {
+        let size = FIRST_SEGMENT_BYTES.min(segment_bytes);
+        let base = Location::new(0);
+        SegmentHeader { store_id, number: 1, salt: random_salt(), base, size }
+    }
+
+    /// Returns the header of the segment after `active`: twice its size up to the configured one,
+    /// more when one frame needs it.
+    fn header_after(&self, active: &SegmentHeader, frame_bytes: u64) -> SegmentHeader {
+        let doubled = active.size.saturating_mul(2).min(self.segment_bytes);
+        let needed = (frame_bytes + SEGMENT_OVERHEAD).next_multiple_of(PAGE_BYTES);
+        SegmentHeader {
+            store_id: self.store_id,
+            number: active.number + 1,
+            salt: random_salt(),
+            base: active.end(),
+            size: doubled.max(needed),
+        }
+    }
+
+    /// Asks for the segment after `active`, unless it is there or on its way. Returns whether the
+    /// background thread has something to do.
+    pub(crate) fn want(&self, active: &SegmentHeader, preallocation: Preallocation) -> bool {
+        let mut spare = self.spare.lock();
+        let is_new = matches!(*spare, Spare::None);
+        if is_new {
+            *spare = Spare::Wanted(self.header_after(active, 0), preallocation);
+        }
+        is_new
+    }
+
+    /// Prepares the segment that is wanted, if one is. A failure is not reported here: whoever needs
+    /// the segment tries again and reports it.
+    pub(crate) fn prepare_wanted(&self) {
+        let wanted = {
+            let mut spare = self.spare.lock();
+            match *spare {
+                Spare::Wanted(header, preallocation) => {
+                    *spare = Spare::InPreparation;
+                    Some((header, preallocation))
+                }
+                _ => None,
+            }
+        };
+        if let Some((header, preallocation)) = wanted {
+            let prepared = prepare(&self.disk, header, preallocation);
+            *self.spare.lock() = prepared.map_or(Spare::None, Spare::Ready);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Returns the segment after `active`, which has no room for a frame of this size. The segment
+    /// may be too small for it as well, when it was prepared before the size was known.
+    ///
+    /// # Errors
+    ///
+    /// `Error::NoSpace` or `Error::Io` when it can not be made; the store is as before.
+    pub(crate) fn next(
+        &self,
+        active: &SegmentHeader,
+        frame_bytes: u64,
+    ) -> Result<Segment<D::File>> {
+        let mut spare = self.spare.lock();
+        while matches!(*spare, Spare::InPreparation) {
+            self.changed.wait(&mut spare);
+        }
+        match std::mem::replace(&mut *spare, Spare::None) {
+            Spare::Ready(segment) => Ok(segment),
+            _ => prepare(&self.disk, self.header_after(active, frame_bytes), Preallocation::Space),
+        }
+    }
+
+    /// Returns how many bytes the spare segment takes, if there is one.
+    pub(crate) fn spare_bytes(&self) -> u64 {
+        use crate::io::DiskFile;
+        match &*self.spare.lock() {
+            Spare::Ready(segment) => segment.file().allocated_bytes().unwrap_or_default(),
+            _ => 0,
+        }
+    }
+}
+
+const PAGE_BYTES: u64 = 4096;
+
+fn random_salt() -> Salt {
+    Salt::new(Uuid::new_v4().as_u64_pair().1)
+}

@@ -1,0 +1,105 @@
+//! Reads a range of positions in order, frame by frame: without the index, but for the first.
+
+use std::sync::Arc;
+
+use super::reader::Reader;
+use crate::error::Result;
+use crate::event::RecordedEvent;
+use crate::format::{FRAME_HEADER_BYTES, Location, SEGMENT_HEADER_BYTES, aligned};
+use crate::io::Disk;
+use crate::position::GlobalPosition;
+use crate::segment::Segment;
+
+/// An iterator over the events of a range of positions.
+pub(crate) struct PositionScan<D: Disk> {
+    reader: Arc<Reader<D>>,
+    next: GlobalPosition,
+    last: GlobalPosition,
+    place: Option<Place<D>>,
+}
+
+/// Where a scan stands: before an event of a frame.
+struct Place<D: Disk> {
+    segment: Arc<Segment<D::File>>,
+    event: Location,
+    frame_end: Location,
+    events_left: u64,
+}
+
+impl<D: Disk> PositionScan<D> {
+    /// Starts before `first`; both bounds are durable.
+    pub(crate) fn new(reader: Arc<Reader<D>>, first: GlobalPosition, last: GlobalPosition) -> Self {
+        Self { reader, next: first, last, place: None }
+    }
+
+    fn read_next(&mut self) -> Result<RecordedEvent> {
+        let mut place = match self.place.take() {
+            Some(place) => self.past_ended_frames(place)?,
+            None => self.locate()?,
+        };
+        let event = place.segment.event(place.event)?;
+        if event.global_position() != self.next {
+            return Err(self.reader.misplaced(place.event));
+        }
+        let length = place.segment.event_place(place.event)?.length;
+        place.event = place.event.plus(aligned(length.into()));
+        place.events_left -= 1;
+        self.place = Some(place);
+        Ok(event)
+    }
+
+    /// Finds the place of the next position by the index.
+    fn locate(&self) -> Result<Place<D>> {
+        let location = self.reader.locate(self.next)?;
+        let segment = self.reader.log().existing_segment_at(location)?;
+        let event = segment.event_place(location)?;
+        let offset = segment.offset(location).saturating_sub(event.frame_distance.into());
+        let frame = segment.location(offset);
+        let header = segment.frame_header(frame)?;
+        Ok(Place {
+            event: location,
+            frame_end: frame.plus(header.length.into()),
+            events_left: u64::from(header.event_count).saturating_sub(event.index.into()),
+            segment,
+        })
+    }
+
+    /// Goes on to the next frame that has events, in the next segment where one ends.
+    fn past_ended_frames(&self, mut place: Place<D>) -> Result<Place<D>> {
+        while place.events_left == 0 {
+            let mut frame = place.frame_end;
+            let ended = place.segment.footer().map(|footer| place.segment.location(footer.end));
+            if ended.is_some_and(|end| frame >= end) {
+                let base = place.segment.header().end();
+                place.segment = self.reader.log().existing_segment_at(base)?;
+                frame = base.plus(SEGMENT_HEADER_BYTES as u64);
+            }
+            let is_empty = place
+                .segment
+                .footer()
+                .is_some_and(|footer| place.segment.offset(frame) >= footer.end);
+            if is_empty {
+                place.frame_end = frame;
+                continue;
+            }
+            let header = place.segment.frame_header(frame)?;
+            place.event = frame.plus(FRAME_HEADER_BYTES as u64);
+            place.frame_end = frame.plus(header.length.into());
+            place.events_left = header.event_count.into();
+        }
+        Ok(place)
+    }
+}
+
+impl<D: Disk> Iterator for PositionScan<D> {
+    type Item = Result<RecordedEvent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next > self.last {
+            return None;
+        }
+        let event = self.read_next();
+        self.next = self.next.next();
+        Some(event)
+    }
+}

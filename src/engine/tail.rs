@@ -1,0 +1,108 @@
+//! Cuts what a crash left behind the end of the log, and keeps the cut bytes aside.
+//!
+//! Invariants:
+//!
+//! 1. Cut bytes are durable in a file of their own before they are overwritten.
+//! 2. They are overwritten with zeros, durably, before the store serves: an old frame behind the new
+//!    end must never come back to life.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::recovery::{Cut, Walked};
+use crate::error::{Error, Result};
+use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode};
+use crate::segment::{self, Segment};
+
+/// The directory of a store that keeps cut bytes.
+pub(crate) const CUT_DIRECTORY: &str = "cut";
+
+/// Bytes that are copied at once.
+const PIECE_BYTES: u64 = 1 << 20;
+
+/// Cuts everything that a walk noted, and says in its notes where the bytes are kept.
+pub(crate) fn cut<D: Disk>(root: &D, log: &D, walked: &mut Walked<D>) -> Result<()> {
+    for cut in std::mem::take(&mut walked.cuts) {
+        let active = walked.segments.last().filter(|last| last.header().number == cut.segment);
+        let segment = match (active.map(Arc::clone), &walked.spare) {
+            (Some(active), _) => Cuttable::Active(active),
+            (None, Some(spare)) => Cuttable::Spare(spare),
+            (None, None) => continue,
+        };
+        let kept_in = keep(root, segment.get(), &cut)?;
+        zero(segment.get(), &cut)?;
+        let path = segment.get().path().clone();
+        let note =
+            walked.notes.iter_mut().find(|note| note.file == path && note.offset == cut.start);
+        if let Some(note) = note {
+            note.kept_in = Some(kept_in);
+        }
+    }
+    if let Some(number) = walked.unusable_spare.take() {
+        set_aside(log, number)?;
+    }
+    Ok(())
+}
+
+enum Cuttable<'a, F> {
+    Active(Arc<Segment<F>>),
+    Spare(&'a Segment<F>),
+}
+
+impl<F> Cuttable<'_, F> {
+    fn get(&self) -> &Segment<F> {
+        match self {
+            Self::Active(segment) => segment,
+            Self::Spare(segment) => segment,
+        }
+    }
+}
+
+/// Copies the bytes of a cut to a new file, durably, and returns its path.
+fn keep<D: Disk>(root: &D, segment: &Segment<D::File>, cut: &Cut) -> Result<PathBuf> {
+    let failed = |source| Error::io("keep cut bytes in", root.path().join(CUT_DIRECTORY), source);
+    let directory = root.directory(CUT_DIRECTORY, MakeDirectory::IfAbsent).map_err(failed)?;
+    let taken = directory.list().map_err(failed)?;
+    let name = (0_u64..)
+        .map(|attempt| format!("{:016}-{:010}-{attempt}.bin", cut.segment, cut.start))
+        .find(|name| !taken.contains(name))
+        .unwrap_or_default();
+    let path = directory.path().join(&name);
+    let file_failed = |source| Error::io("keep cut bytes in", &path, source);
+    let file = directory.open(&name, OpenMode::CreateNew).map_err(file_failed)?;
+    let mut offset = cut.start;
+    while offset < cut.end {
+        let mut piece = piece(cut, offset);
+        segment.read(&mut piece, offset)?;
+        file.write_all_at(&piece, offset - cut.start).map_err(file_failed)?;
+        offset += piece.len() as u64;
+    }
+    file.sync_data().map_err(file_failed)?;
+    directory.sync_dir().map_err(failed)?;
+    Ok(path)
+}
+
+fn zero<F: DiskFile>(segment: &Segment<F>, cut: &Cut) -> Result<()> {
+    let failed = |source| Error::io("cut", segment.path(), source);
+    let mut offset = cut.start;
+    while offset < cut.end {
+        let zeros = piece(cut, offset);
+        segment.file().write_all_at(&zeros, offset).map_err(failed)?;
+        offset += zeros.len() as u64;
+    }
+    segment.file().sync_data().map_err(failed)
+}
+
+/// Returns room for the next bytes of a cut.
+#[expect(clippy::cast_possible_truncation, reason = "it is at most one piece")]
+fn piece(cut: &Cut, offset: u64) -> Vec<u8> {
+    vec![0; (cut.end - offset).min(PIECE_BYTES) as usize]
+}
+
+/// Renames a segment that holds nothing and can not be used, so that its number is free.
+fn set_aside<D: Disk>(log: &D, number: u64) -> Result<()> {
+    let name = segment::name(number);
+    let failed = |source| Error::io("set aside", log.path().join(&name), source);
+    log.rename(&name, &format!("{name}.unusable")).map_err(failed)?;
+    log.sync_dir().map_err(failed)
+}
