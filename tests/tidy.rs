@@ -28,7 +28,7 @@ const FLOORS: &[Floor] = &[
     },
     Floor { name: "backend", modules: &["backend"], below: &["store", "engine"] },
     Floor { name: "store", modules: &["store"], below: &["vocabulary"] },
-    Floor { name: "engine", modules: &["engine"], below: &["index"] },
+    Floor { name: "engine", modules: &["engine"], below: &["store", "index"] },
     Floor { name: "index", modules: &["index"], below: &["segment"] },
     Floor { name: "segment", modules: &["segment"], below: &["io", "format"] },
     Floor { name: "io", modules: &["io"], below: &["vocabulary"] },
