@@ -87,10 +87,6 @@ macro_rules! id {
             }
 
             /// Returns the id as the UUID or the text that it is.
-            #[expect(
-                clippy::should_implement_trait,
-                reason = "the borrowed form is a value, not a reference"
-            )]
             pub fn as_ref(&self) -> IdRef<'_> {
                 self.0.as_ref()
             }

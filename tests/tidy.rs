@@ -83,7 +83,7 @@ const TIME_EXCEPTIONS: &[Exception] = &[
         reason: "converts a time that somebody else asked for",
     },
     Exception {
-        file: "src/event.rs",
+        file: "src/event/mod.rs",
         path: "now_v7",
         reason: "an id that grows with time; no recorded time comes from it",
     },
@@ -96,11 +96,7 @@ const SOURCE_LINES_MAX: usize = 600;
 const FACE_LINES_MAX: usize = 150;
 
 /// Files that are longer, with the most lines they may have.
-const LONGER: &[(&str, usize, &str)] = &[(
-    "src/event.rs",
-    680,
-    "an event before and after it is recorded, with the documentation of each of their fields",
-)];
+const LONGER: &[(&str, usize, &str)] = &[];
 
 const TOP_LEVEL: &[&str] = &[
     ".ci",

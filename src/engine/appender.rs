@@ -207,6 +207,7 @@ impl<D: Disk> Appender<D> {
         let end = self.offset + self.buffer.len() as u64;
         self.write_and_sync(end)?;
         self.offset = end;
+        self.active.set_readable(end);
         self.tally = tally;
         self.publish(frames, &locations);
         self.prepare_next();

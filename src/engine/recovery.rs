@@ -291,6 +291,7 @@ impl<'a, D: Disk> Walk<'a, D> {
             self.note_cut(segment, footer, end, "a footer that was not finished");
         }
         self.walked.offset = start;
+        segment.set_readable(start);
         Ok(())
     }
 

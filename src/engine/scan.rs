@@ -42,7 +42,7 @@ impl<D: Disk> PositionScan<D> {
             return Err(self.reader.misplaced(place.event));
         }
         let length = place.segment.event_place(place.event)?.length;
-        place.event = place.event.plus(aligned(length.into()));
+        place.event = place.event.plus(aligned(length as usize) as u64);
         place.events_left -= 1;
         self.place = Some(place);
         Ok(event)

@@ -94,7 +94,6 @@ fn zero<F: DiskFile>(segment: &Segment<F>, cut: &Cut) -> Result<()> {
 }
 
 /// Returns room for the next bytes of a cut.
-#[expect(clippy::cast_possible_truncation, reason = "it is at most one piece")]
 fn piece(cut: &Cut, offset: u64) -> Vec<u8> {
     vec![0; (cut.end - offset).min(PIECE_BYTES) as usize]
 }

@@ -60,7 +60,7 @@ pub(super) fn append(bytes: &mut Vec<u8>, stream: &StreamId, event: &NewEvent) -
     append_section(bytes, EVENT_METADATA_WIDTH, &metadata);
     bytes.extend_from_slice(&event.payload);
 
-    let id_length = id_bytes(&stream.aggregate_id().as_ref(), |bytes| bytes.len());
+    let id_length = id_bytes(&stream.aggregate_id().as_ref(), <[u8]>::len);
     let length = bytes.len() - start;
     let Some(own) = bytes.get_mut(start..) else { return Ok(()) };
     EVENT_LENGTH.put(own, length as u64);

@@ -78,7 +78,7 @@ impl FrameHeader {
         let least = FRAME_HEADER.size + usize::from(self.event_count) * EVENT_HEADER_BYTES;
         if (self.length as usize) < least
             || self.length > COMMIT_BYTES_MAX
-            || !u64::from(self.length).is_multiple_of(ALIGNMENT)
+            || !(self.length as usize).is_multiple_of(ALIGNMENT)
         {
             return Err(Fault::Invalid("frame length"));
         }
@@ -163,8 +163,7 @@ impl PackedFrame {
     /// `Error::Payload` when the metadata can not be encoded.
     pub(crate) fn push(&mut self, stream: &StreamId, event: &NewEvent) -> Result<()> {
         event::append(&mut self.bytes, stream, event)?;
-        let padded = self.bytes.len().next_multiple_of(ALIGNMENT as usize);
-        self.bytes.resize(padded, 0);
+        self.bytes.resize(aligned(self.bytes.len()), 0);
         self.event_count += 1;
         Ok(())
     }
@@ -234,9 +233,8 @@ impl PackedFrame {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a length of 32 bits fits an address")]
 fn padded_length(own: &[u8]) -> usize {
-    aligned(EventPlace::read(own).length.into()) as usize
+    aligned(EventPlace::read(own).length as usize)
 }
 
 /// A frame that verifies, in shared bytes.
@@ -309,9 +307,9 @@ impl Frame {
 
     /// Returns the next aligned offset, if nothing but zeros lies before it.
     fn behind_padding(&self, end: usize) -> Result<usize, Fault> {
-        let aligned = end.next_multiple_of(ALIGNMENT as usize);
-        match self.bytes.get(end..aligned).is_some_and(is_zero) {
-            true => Ok(aligned),
+        let next = aligned(end);
+        match self.bytes.get(end..next).is_some_and(is_zero) {
+            true => Ok(next),
             false => Err(Fault::Invalid("padding")),
         }
     }
@@ -347,7 +345,7 @@ impl Frame {
             let end = at.saturating_add(length).min(self.bytes.len());
             let location = self.location.plus(at as u64);
             let own = self.bytes.slice(at.min(end)..end);
-            at = end.next_multiple_of(ALIGNMENT as usize);
+            at = aligned(end);
             let event = event::decode(own, &self.header, self.salt, location)?;
             Ok((location, event))
         })

@@ -8,7 +8,7 @@
 pub(crate) const FORMAT_VERSION: u32 = 1;
 
 /// Everything in the log starts at a multiple of this.
-pub(crate) const ALIGNMENT: u64 = 8;
+pub(crate) const ALIGNMENT: usize = 8;
 
 /// Opens the file `STORE`.
 pub(crate) const STORE_MAGIC: [u8; 8] = *b"annalsST";
@@ -182,7 +182,7 @@ flags! {
 /// Bytes of a segment that are not for frames.
 pub(crate) const SEGMENT_OVERHEAD: u64 = (SEGMENT_HEADER.size + SEGMENT_FOOTER.size) as u64;
 
-const _: () = assert!(SEGMENT_HEADER.size as u64 % ALIGNMENT == 0);
-const _: () = assert!(SEGMENT_FOOTER.size as u64 % ALIGNMENT == 0);
-const _: () = assert!(FRAME_HEADER.size as u64 % ALIGNMENT == 0);
-const _: () = assert!(EVENT_HEADER.size as u64 % ALIGNMENT == 0);
+const _: () = assert!(SEGMENT_HEADER.size.is_multiple_of(ALIGNMENT));
+const _: () = assert!(SEGMENT_FOOTER.size.is_multiple_of(ALIGNMENT));
+const _: () = assert!(FRAME_HEADER.size.is_multiple_of(ALIGNMENT));
+const _: () = assert!(EVENT_HEADER.size.is_multiple_of(ALIGNMENT));

@@ -111,7 +111,7 @@ impl Salt {
 }
 
 /// Returns `length` rounded up to the alignment of the log.
-pub(crate) const fn aligned(length: u64) -> u64 {
+pub(crate) const fn aligned(length: usize) -> usize {
     length.next_multiple_of(ALIGNMENT)
 }
 

@@ -83,8 +83,8 @@ impl SegmentHeader {
 
     fn has_room(&self) -> bool {
         self.size > SEGMENT_OVERHEAD
-            && self.size.is_multiple_of(ALIGNMENT)
-            && self.base.get().is_multiple_of(ALIGNMENT)
+            && self.size.is_multiple_of(ALIGNMENT as u64)
+            && self.base.get().is_multiple_of(ALIGNMENT as u64)
             && self.base.get().checked_add(self.size).is_some()
     }
 }

@@ -7,7 +7,7 @@
 //! Invariants:
 //!
 //! 1. A segment has its final name only once its header is durable.
-//! 2. Bytes below the durable end never change, so views of them stay what they are.
+//! 2. Bytes before the readable end are durable and never change, and nothing else is handed out.
 //! 3. A segment's file is never made shorter.
 
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ mod scan;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -35,8 +36,10 @@ const SUFFIX: &str = ".seg";
 const UNFINISHED_SUFFIX: &str = ".tmp";
 const NUMBER_DIGITS: usize = 16;
 
-/// Bytes that are first asked for when an event is read: most events are no larger.
-const FIRST_VIEW_BYTES: usize = 1024;
+#[expect(clippy::cast_possible_truncation, reason = "both are small constants")]
+const EVENT_HEADER_LENGTH: u32 = EVENT_HEADER_BYTES as u32;
+#[expect(clippy::cast_possible_truncation, reason = "both are small constants")]
+const FRAME_HEADER_LENGTH: u32 = FRAME_HEADER_BYTES as u32;
 
 /// Returns the file name of a segment.
 pub(crate) fn name(number: u64) -> String {
@@ -72,6 +75,8 @@ pub(crate) struct Segment<F> {
     path: PathBuf,
     /// Set when the segment is sealed.
     footer: OnceLock<Footer>,
+    /// The offset before which bytes may be handed out.
+    readable: AtomicU64,
 }
 
 impl<F: DiskFile> Segment<F> {
@@ -96,7 +101,12 @@ impl<F: DiskFile> Segment<F> {
             Ok(_) => return Err(fault_in(path, 0, &Fault::Invalid("segment number"), "header")),
             Err(fault) => return Err(fault_in(path, 0, &fault, "header")),
         };
-        Ok(Self { header, file, path, footer: OnceLock::new() })
+        Ok(Self::new(header, file, path))
+    }
+
+    /// Puts together a segment whose header is known.
+    fn new(header: SegmentHeader, file: F, path: PathBuf) -> Self {
+        Self { header, file, path, footer: OnceLock::new(), readable: AtomicU64::new(0) }
     }
 
     pub(crate) fn header(&self) -> &SegmentHeader {
@@ -118,6 +128,7 @@ impl<F: DiskFile> Segment<F> {
 
     /// Remembers that the segment has been sealed, durably.
     pub(crate) fn mark_sealed(&self, footer: Footer) {
+        self.set_readable(footer.end);
         let _already = self.footer.set(footer);
     }
 
@@ -152,19 +163,18 @@ impl<F: DiskFile> Segment<F> {
         location.distance_from(self.header.base)
     }
 
+    /// Lets readers see the bytes before an offset, which are durable and never change again.
+    pub(crate) fn set_readable(&self, end: u64) {
+        self.readable.store(end, Ordering::Release);
+    }
+
     /// Reads and verifies the event at a location.
     pub(crate) fn event(&self, location: Location) -> Result<RecordedEvent> {
         let offset = self.offset(location);
-        let mut own = self.view(offset, FIRST_VIEW_BYTES)?;
-        if own.len() < EVENT_HEADER_BYTES {
-            return Err(self.fault(offset, &Fault::Short, "event"));
-        }
-        let place = EventPlace::read(&own);
-        if place.length as usize > own.len() {
-            own = self.view(offset, place.length as usize)?;
-        }
+        let place = self.event_place(location)?;
+        let own = self.view(offset, place.length, "event")?;
         let frame_offset = offset.saturating_sub(place.frame_distance.into());
-        let frame_header = self.view(frame_offset, FRAME_HEADER_BYTES)?;
+        let frame_header = self.view(frame_offset, FRAME_HEADER_LENGTH, "frame")?;
         single_event(&own, &frame_header, self.header.salt, location)
             .map_err(|fault| self.fault(offset, &fault, "event"))
     }
@@ -172,23 +182,33 @@ impl<F: DiskFile> Segment<F> {
     /// Reads the header of the frame at a location, without verifying it: its events do that.
     pub(crate) fn frame_header(&self, location: Location) -> Result<FrameHeader> {
         let offset = self.offset(location);
-        FrameHeader::read(&self.view(offset, FRAME_HEADER_BYTES)?)
+        FrameHeader::read(&self.view(offset, FRAME_HEADER_LENGTH, "frame")?)
             .map_err(|fault| self.fault(offset, &fault, "frame"))
     }
 
-    /// Returns how many bytes the event at a location takes in its frame, padding included, and the
-    /// location of the frame, without verifying them.
+    /// Reads where the event at a location stands in its frame, without verifying it.
     pub(crate) fn event_place(&self, location: Location) -> Result<EventPlace> {
-        let offset = self.offset(location);
-        let header = self.view(offset, EVENT_HEADER_BYTES)?;
-        match header.len() < EVENT_HEADER_BYTES {
-            true => Err(self.fault(offset, &Fault::Short, "event")),
-            false => Ok(EventPlace::read(&header)),
-        }
+        let header = self.view(self.offset(location), EVENT_HEADER_LENGTH, "event")?;
+        Ok(EventPlace::read(&header))
     }
 
-    fn view(&self, offset: u64, length: usize) -> Result<Bytes> {
-        self.file.view(offset, length).map_err(|source| self.read_error(offset, source))
+    /// Returns exactly the bytes of a range, which must lie before the readable end: what lies behind
+    /// may be written to at any moment, and a damaged length must not lead there.
+    fn view(&self, offset: u64, length: u32, what: &'static str) -> Result<Bytes> {
+        let is_readable = offset
+            .checked_add(length.into())
+            .is_some_and(|end| end <= self.readable.load(Ordering::Acquire));
+        if !is_readable {
+            return Err(self.fault(offset, &Fault::Invalid("length"), what));
+        }
+        let bytes = self
+            .file
+            .view(offset, length as usize)
+            .map_err(|source| self.read_error(offset, source))?;
+        match bytes.len() == length as usize {
+            true => Ok(bytes),
+            false => Err(self.fault(offset, &Fault::Short, what)),
+        }
     }
 
     fn read_error(&self, offset: u64, source: std::io::Error) -> Error {

@@ -13,6 +13,9 @@ use crate::format::{
 };
 use crate::io::DiskFile;
 
+/// Bytes from one possible start of a frame to the next.
+const STEP_BYTES: u64 = ALIGNMENT as u64;
+
 /// Bytes that are read at once.
 const BLOCK_BYTES: u64 = 1 << 20;
 /// Bytes that are passed over at once where all are zero.
@@ -105,7 +108,7 @@ impl<'a, F: DiskFile> Scan<'a, F> {
                 self.offset += zeros;
                 continue;
             }
-            behind_data = (self.offset + ALIGNMENT).min(self.end);
+            behind_data = (self.offset + STEP_BYTES).min(self.end);
             if self.offset > first
                 && let Scanned::Frame(frame) = self.look_if_plausible()?
                 && wanted(&frame)
@@ -113,7 +116,7 @@ impl<'a, F: DiskFile> Scan<'a, F> {
                 self.offset += u64::from(frame.header().length);
                 return Ok(Some(frame));
             }
-            self.offset += ALIGNMENT;
+            self.offset += STEP_BYTES;
         }
         self.offset = behind_data.min(self.end);
         Ok(None)
@@ -121,7 +124,7 @@ impl<'a, F: DiskFile> Scan<'a, F> {
 
     /// Returns how many bytes can be passed over because they are zero, if the next ones are.
     fn zeros_ahead(&mut self) -> Result<Option<u64>> {
-        for length in [ZEROS_BYTES, ALIGNMENT] {
+        for length in [ZEROS_BYTES, STEP_BYTES] {
             let bytes = self.bytes(length)?;
             if is_zero(&bytes) {
                 return Ok(Some(bytes.len() as u64));

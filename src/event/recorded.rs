@@ -1,304 +1,22 @@
-//! Events: one to be recorded, and one that has been.
+//! An event as the store gives it back: a view of shared bytes.
 //!
-//! A `NewEvent` is plain owned data; its names are checked when it is appended. A `RecordedEvent` is
-//! a cheap view of bytes that it shares with whoever read them: cloning it or taking its payload
-//! copies nothing. It knows where its parts lie, not how they are laid out on disk; that is the
-//! business of `format`.
+//! It knows where its parts lie in the bytes, not how they are laid out on disk; that is the business
+//! of `format`.
 
-#![forbid(unsafe_code)]
-
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
+use super::{
+    ContentType, EventId, Metadata, NewEvent, TAG_SEPARATOR, encoded_metadata, joined_tags,
+};
 use crate::encoding;
 use crate::error::{Error, Result};
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::stream::{ActorId, IdRef, StreamId, TenantId};
+use crate::stream::{AggregateId, IdRef, StreamId};
 use crate::timestamp::Timestamp;
-
-/// Text keys and values that travel with an event beside its payload.
-pub type Metadata = BTreeMap<String, String>;
-
-/// Separates the tags of one event where they are kept as one text; no tag holds a control
-/// character.
-pub(crate) const TAG_SEPARATOR: char = '\n';
-
-/// Identifies an event for ever, across retries and stores.
-///
-/// # Examples
-///
-/// ```
-/// use annals::EventId;
-///
-/// let id = EventId::generate();
-/// assert_eq!(id.as_uuid().get_version_num(), 7);
-/// assert_eq!(id.to_string().parse::<EventId>()?, id);
-/// # Ok::<(), annals::Error>(())
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EventId(Uuid);
-
-impl EventId {
-    /// Returns a new id: a UUID of version 7, which grows with time.
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7())
-    }
-
-    /// Wraps a UUID of any version.
-    pub const fn from_uuid(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-
-    /// Returns the UUID.
-    pub const fn as_uuid(self) -> Uuid {
-        self.0
-    }
-}
-
-impl From<Uuid> for EventId {
-    fn from(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-}
-
-impl std::str::FromStr for EventId {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match Uuid::try_parse(text) {
-            Ok(uuid) => Ok(Self(uuid)),
-            Err(_) => Err(Error::invalid_name("event id", text, "it is not a UUID")),
-        }
-    }
-}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EventId({})", self.0)
-    }
-}
-
-/// Says how a payload is encoded; recorded with each event.
-///
-/// # Examples
-///
-/// ```
-/// use annals::{ContentType, NewEvent};
-///
-/// let event = NewEvent::new("Renamed", "a new name").content_type(ContentType::Text);
-/// assert_eq!(event.payload_content_type(), ContentType::Text);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum ContentType {
-    /// Bytes that only the application understands.
-    #[default]
-    Bytes,
-    /// UTF-8 text.
-    Text,
-    /// JSON.
-    Json,
-    /// bincode 2 with its standard configuration.
-    Bincode,
-    /// A number this version has no name for, kept as it was recorded.
-    Other(u8),
-}
-
-/// An event to be recorded.
-///
-/// Made by [`new`](Self::new) and the methods that set what is optional. The event id is chosen when
-/// the event is made, so appending the same value again is recognised as a retry (CONTRACT A3).
-/// Names and sizes are checked when it is appended.
-///
-/// # Examples
-///
-/// ```
-/// use annals::{NewEvent, TenantId};
-///
-/// let event = NewEvent::new("WorkoutScheduled", r#"{"day":"monday"}"#)
-///     .tag("athlete:7")
-///     .tenant(TenantId::new("club-1")?)
-///     .metadata("source", "mobile");
-/// # Ok::<(), annals::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[doc(alias = "DomainEvent")]
-pub struct NewEvent {
-    pub(crate) event_id: EventId,
-    pub(crate) event_type: String,
-    pub(crate) event_version: u32,
-    pub(crate) occurred_at: Option<Timestamp>,
-    pub(crate) claimed_version: Option<StreamVersion>,
-    pub(crate) tenant: Option<TenantId>,
-    pub(crate) actor: Option<ActorId>,
-    pub(crate) correlation_id: Option<Uuid>,
-    pub(crate) causation_id: Option<Uuid>,
-    pub(crate) tags: Vec<String>,
-    pub(crate) metadata: Metadata,
-    pub(crate) content_type: ContentType,
-    pub(crate) payload: Bytes,
-}
-
-impl NewEvent {
-    /// Makes an event of a type with a payload, and a new event id.
-    pub fn new(event_type: impl Into<String>, payload: impl Into<Bytes>) -> Self {
-        Self {
-            event_id: EventId::generate(),
-            event_type: event_type.into(),
-            event_version: 1,
-            occurred_at: None,
-            claimed_version: None,
-            tenant: None,
-            actor: None,
-            correlation_id: None,
-            causation_id: None,
-            tags: Vec::new(),
-            metadata: Metadata::new(),
-            content_type: ContentType::default(),
-            payload: payload.into(),
-        }
-    }
-
-    /// Makes an event whose payload is `value` encoded with bincode.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Payload`] when the value can not be encoded.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use annals::NewEvent;
-    ///
-    /// let event = NewEvent::bincode("Moved", &(3_u32, 4_u32))?;
-    /// # Ok::<(), annals::Error>(())
-    /// ```
-    pub fn bincode<T: serde::Serialize>(event_type: impl Into<String>, value: &T) -> Result<Self> {
-        let payload = encoding::encode(value).map_err(Error::payload)?;
-        Ok(Self::new(event_type, payload).content_type(ContentType::Bincode))
-    }
-
-    /// Makes an event whose payload is `value` as JSON.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Payload`] when the value can not be encoded.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use annals::NewEvent;
-    ///
-    /// let event = NewEvent::json("Moved", &serde_json::json!({ "x": 3, "y": 4 }))?;
-    /// # Ok::<(), annals::Error>(())
-    /// ```
-    #[cfg(feature = "json")]
-    pub fn json<T: serde::Serialize>(event_type: impl Into<String>, value: &T) -> Result<Self> {
-        let payload = serde_json::to_vec(value).map_err(Error::payload)?;
-        Ok(Self::new(event_type, payload).content_type(ContentType::Json))
-    }
-
-    /// Sets the event id, such as one derived from the input so that importing twice is harmless.
-    #[must_use]
-    pub fn id(self, event_id: impl Into<EventId>) -> Self {
-        Self { event_id: event_id.into(), ..self }
-    }
-
-    /// Sets the version of the payload's schema; 1 when not set.
-    #[must_use]
-    pub fn event_version(self, event_version: u32) -> Self {
-        Self { event_version, ..self }
-    }
-
-    /// Sets when the event happened; when not set, that is when it is recorded.
-    #[must_use]
-    pub fn occurred_at(self, occurred_at: Timestamp) -> Self {
-        Self { occurred_at: Some(occurred_at), ..self }
-    }
-
-    /// Claims the stream version the event must get; another one is an error (CONTRACT S4).
-    #[must_use]
-    #[doc(alias = "aggregate_version")]
-    pub fn claims_version(self, version: impl Into<StreamVersion>) -> Self {
-        Self { claimed_version: Some(version.into()), ..self }
-    }
-
-    /// Sets the tenant the event belongs to.
-    #[must_use]
-    #[doc(alias = "tenant_id")]
-    pub fn tenant(self, tenant: impl Into<TenantId>) -> Self {
-        Self { tenant: Some(tenant.into()), ..self }
-    }
-
-    /// Sets who caused the event.
-    #[must_use]
-    #[doc(alias = "actor_id")]
-    pub fn actor(self, actor: impl Into<ActorId>) -> Self {
-        Self { actor: Some(actor.into()), ..self }
-    }
-
-    /// Sets the id shared by everything that one request led to.
-    #[must_use]
-    pub fn correlation_id(self, correlation_id: Uuid) -> Self {
-        Self { correlation_id: Some(correlation_id), ..self }
-    }
-
-    /// Sets the id of the event or command that directly led to this event.
-    #[must_use]
-    pub fn causation_id(self, causation_id: Uuid) -> Self {
-        Self { causation_id: Some(causation_id), ..self }
-    }
-
-    /// Adds a tag: 1 to 255 bytes without control characters, at most 64 an event.
-    #[must_use]
-    pub fn tag(mut self, tag: impl Into<String>) -> Self {
-        self.tags.push(tag.into());
-        self
-    }
-
-    /// Adds an entry to the metadata, in place of one with the same key.
-    #[must_use]
-    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.metadata.insert(key.into(), value.into());
-        self
-    }
-
-    /// Sets how the payload is encoded; [`ContentType::Bytes`] when not set.
-    #[must_use]
-    pub fn content_type(self, content_type: ContentType) -> Self {
-        Self { content_type, ..self }
-    }
-
-    /// Returns the event id.
-    pub fn event_id(&self) -> EventId {
-        self.event_id
-    }
-
-    /// Returns the event type.
-    pub fn event_type(&self) -> &str {
-        &self.event_type
-    }
-
-    /// Returns the payload.
-    pub fn payload(&self) -> &Bytes {
-        &self.payload
-    }
-
-    /// Returns how the payload is encoded.
-    pub fn payload_content_type(&self) -> ContentType {
-        self.content_type
-    }
-}
 
 /// Where a part of an event lies within the event's bytes.
 pub(crate) type Span = Range<u32>;
@@ -440,12 +158,14 @@ impl RecordedEvent {
 
     /// Returns the stream as a value of its own; to compare without a copy use
     /// [`is_in`](Self::is_in).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`] when the recorded names break the rules for names, which only a faulty
+    /// writer can bring about.
     #[doc(alias = "stream_id")]
     pub fn stream(&self) -> Result<StreamId> {
-        StreamId::of(
-            self.aggregate_type(),
-            crate::stream::AggregateId::try_from(self.aggregate_id())?,
-        )
+        StreamId::of(self.aggregate_type(), AggregateId::try_from(self.aggregate_id())?)
     }
 
     /// Tells whether the event belongs to `stream`.
@@ -629,19 +349,6 @@ impl PartialEq for RecordedEvent {
 }
 
 impl Eq for RecordedEvent {}
-
-/// Joins tags into the one text in which they are kept.
-pub(crate) fn joined_tags(tags: &[String]) -> String {
-    tags.join("\n")
-}
-
-/// Encodes metadata; an empty map takes no bytes.
-pub(crate) fn encoded_metadata(metadata: &Metadata) -> Result<Vec<u8>> {
-    match metadata.is_empty() {
-        true => Ok(Vec::new()),
-        false => encoding::encode(metadata).map_err(Error::payload),
-    }
-}
 
 /// Packs the variable parts of an event into one buffer.
 #[derive(Default)]
