@@ -134,7 +134,7 @@ impl EventStore for MemoryStore {
         };
         let range = options.range(state.version(stream)?);
         let range = range.map(|(first, last)| (first.get(), last.get()));
-        Ok(events(list, range, Query::all(), options))
+        Ok(events(list, range, Query::all(), &options))
     }
 
     fn read(&self, query: &Query, options: GlobalRead) -> Result<Events> {
@@ -143,7 +143,7 @@ impl EventStore for MemoryStore {
         let state = self.state.read();
         let range = options.range(state.global_position());
         let range = range.map(|(first, last)| (first.get(), last.get()));
-        Ok(events(&state.all, range, query.clone(), options))
+        Ok(events(&state.all, range, query.clone(), &options))
     }
 
     fn stream_version(&self, stream: &StreamId) -> Result<StreamVersion> {
@@ -206,7 +206,7 @@ fn events<P>(
     list: &List,
     range: Option<(u64, u64)>,
     query: Query,
-    options: ReadOptions<P>,
+    options: &ReadOptions<P>,
 ) -> Events {
     let (first, end) = range.map_or((0, 0), |(first, last)| (index(first), index(last) + 1));
     let forward = options.order() == Direction::Forward;
