@@ -72,6 +72,8 @@ mod position;
 mod segment;
 mod store;
 mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timestamp;
 
 pub use backend::file::{FileStore, Options, Reading, Stats};

@@ -1,0 +1,100 @@
+//! Does every backend keep the contract? Runs the suite of `annals::testing` on each of them.
+//!
+//! A harness opens its stores in a directory of its own that goes with it. Damage is done to the
+//! bytes of a payload, wherever the backend keeps them: nothing here knows the format.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use annals::limits::Limits;
+use annals::testing::Harness;
+use annals::{Clock, EventStore, FileStore, GlobalPosition, MemoryStore, Options, ReadOptions};
+use tempfile::TempDir;
+
+struct Memory;
+
+impl Harness for Memory {
+    fn open(&self, clock: Clock, limits: Limits) -> Box<dyn EventStore> {
+        Box::new(MemoryStore::with(clock, limits))
+    }
+}
+
+/// Stores on disk, each in a directory of its own within one that goes with the harness.
+struct Files {
+    directory: TempDir,
+    opened: RefCell<Vec<PathBuf>>,
+}
+
+impl Files {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        Self { directory, opened: RefCell::default() }
+    }
+
+    fn latest(&self) -> PathBuf {
+        self.opened.borrow().last().unwrap().clone()
+    }
+}
+
+impl Harness for Files {
+    fn open(&self, clock: Clock, limits: Limits) -> Box<dyn EventStore> {
+        let name = format!("store-{}", self.opened.borrow().len());
+        self.opened.borrow_mut().push(self.directory.path().join(name));
+        let options = Options::new().clock(clock).limits(limits);
+        Box::new(FileStore::open_with(self.latest(), options).unwrap())
+    }
+
+    fn reopen(
+        &self,
+        store: Box<dyn EventStore>,
+        clock: Clock,
+        limits: Limits,
+    ) -> Option<Box<dyn EventStore>> {
+        drop(store);
+        let options = Options::new().clock(clock).limits(limits);
+        Some(Box::new(FileStore::open_with(self.latest(), options).unwrap()))
+    }
+
+    fn damage(
+        &self,
+        store: Box<dyn EventStore>,
+        position: GlobalPosition,
+    ) -> Option<Box<dyn EventStore>> {
+        let mut read = store.read_all(ReadOptions::new().from(position).limit(1)).unwrap();
+        let payload = read.next().unwrap().unwrap().payload().to_vec();
+        drop((read, store));
+        let damaged = files(&self.latest()).iter().any(|file| flip(file, &payload));
+        assert!(damaged, "no file holds the payload of event {position}");
+        Some(Box::new(FileStore::open_read_only(self.latest()).unwrap()))
+    }
+}
+
+/// All files below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// Flips one bit of the first place of a file that holds `bytes`; tells whether there is one.
+fn flip(file: &Path, bytes: &[u8]) -> bool {
+    let mut content = fs::read(file).unwrap();
+    let Some(place) = content.windows(bytes.len()).position(|window| window == bytes) else {
+        return false;
+    };
+    if let Some(byte) = content.get_mut(place) {
+        *byte ^= 1;
+    }
+    fs::write(file, content).unwrap();
+    true
+}
+
+mod memory {
+    annals::conformance!(super::Memory);
+}
+
+mod file {
+    annals::conformance!(super::Files::new());
+}
