@@ -84,9 +84,9 @@ pub use error::{Damage, Difference, Error, PoisonCause, Result};
 pub use event::{ContentType, EventId, Metadata, NewEvent, RecordedEvent};
 pub use position::{GlobalPosition, StreamVersion};
 pub use store::{
-    AppendResult, CheckFailure, Commit, CommitResult, Direction, EventStore, EventStream, Events,
-    ExpectedVersion, FailIfMatches, Filter, GlobalRead, OnDuplicate, Query, QueryItem, ReadOptions,
-    StreamRead,
+    AppendResult, Bound, CheckFailure, Commit, CommitResult, Direction, EventStore, EventStream,
+    Events, ExpectedVersion, FailIfMatches, Filter, GlobalRead, OnDuplicate, Query, QueryItem,
+    ReadOptions, StreamRead,
 };
 pub use stream::{ActorId, AggregateId, IdRef, StreamId, TenantId};
 pub use timestamp::Timestamp;

@@ -16,7 +16,7 @@ pub use append::{
     AppendResult, CheckFailure, Commit, CommitResult, ExpectedVersion, FailIfMatches, OnDuplicate,
 };
 pub use query::{Filter, Query, QueryItem};
-pub use read::{Direction, EventStream, Events, GlobalRead, ReadOptions, StreamRead};
+pub use read::{Bound, Direction, EventStream, Events, GlobalRead, ReadOptions, StreamRead};
 
 pub(crate) use decide::{Decision, View, Write, decide};
 
