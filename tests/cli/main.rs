@@ -1,2 +1,24 @@
-//! Does the program `annals` do what it says?
-fn main() {}
+//! Does the program `annals` do what its help says, and say what is wrong when it can not?
+//!
+//! Every test runs the real program in a directory of its own; `program` is how. What a store then
+//! holds is read through the library, so that the program is not its own witness.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and says so when it can not run"
+)]
+
+mod damage;
+mod import;
+#[cfg(unix)]
+mod interruption;
+mod program;
+mod read;
+mod stats;
+#[cfg(unix)]
+mod unfriendly_disk;
+mod wrong_use;

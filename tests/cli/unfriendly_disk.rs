@@ -1,0 +1,121 @@
+//! Disks that do not take what is written: no permission, no room.
+//!
+//! Both need rights that not every machine gives; a test that can not run says so by its name.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::program::{PROGRAM, Place, Ran, assert_are_lines, events_of, lines};
+
+/// The user and group that own nothing.
+const NOBODY: u32 = 65_534;
+
+fn is_root(place: &Place) -> bool {
+    fs::metadata(place.path()).unwrap().uid() == 0
+}
+
+#[test]
+fn a_read_only_directory_is_named_and_the_store_in_it_can_be_read() {
+    let place = Place::new();
+    place.file("events", lines(10));
+    place.run("import events --store closed/store").failed(1, &["closed"]);
+    fs::create_dir(place.path().join("closed")).unwrap();
+    place.run("import events --store closed/store").printed();
+    open_to_all(place.path());
+
+    let program = place.path().join("annals");
+    fs::copy(PROGRAM, &program).unwrap();
+    let run = |arguments: &str| {
+        let mut command = Command::new(&program);
+        command.current_dir(place.path()).args(arguments.split(' ')).stdin(Stdio::null());
+        if is_root(&place) {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.output().map(Ran::from)
+    };
+    let Ok(ran) = run("import events --store closed/new") else {
+        eprintln!("skipped: a_read_only_directory_is_named_and_the_store_in_it_can_be_read");
+        return;
+    };
+    ran.failed(1, &["closed/new", "ermission denied"]);
+    run("import events --store closed/store")
+        .unwrap()
+        .failed(1, &["closed/store", "ermission denied"]);
+    assert_eq!(run("read --store closed/store").unwrap().printed().lines().count(), 10);
+    let ran = run("verify --store closed/store").unwrap();
+    assert!(ran.printed().contains("intact: 10 events"), "{ran:?}");
+    run("stats --store closed/store").unwrap().printed();
+    let closed = place.path().join("closed");
+    assert_eq!(fs::read_dir(&closed).unwrap().count(), 1);
+    fs::set_permissions(closed, Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Lets everybody read what is below `path`, and nobody write to it who is not root.
+fn open_to_all(path: &Path) {
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            open_to_all(&entry.unwrap().path());
+        }
+    }
+    let mode = if path.ends_with("closed") || path.is_dir() { 0o555 } else { 0o444 };
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+/// A file system of its own, in memory; unmounted when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(place: &Place) -> Option<Self> {
+        let path = place.path().join("disk");
+        fs::create_dir(&path).unwrap();
+        let mounted = is_root(place)
+            && mount(&["-t", "tmpfs", "-o", "size=1m", "tmpfs"], &path).unwrap_or(false);
+        mounted.then_some(Self(path))
+    }
+
+    fn enlarge(&self) {
+        assert!(mount(&["-o", "remount,size=64m"], &self.0).unwrap());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+fn mount(arguments: &[&str], path: &Path) -> std::io::Result<bool> {
+    let mut command = Command::new("mount");
+    command.args(arguments).arg(path).stderr(Stdio::null());
+    command.status().map(|status| status.success())
+}
+
+#[test]
+fn a_full_disk_is_named_and_the_import_completes_once_there_is_room() {
+    let place = Place::new();
+    let Some(disk) = SmallDisk::mount(&place) else {
+        eprintln!("skipped: a_full_disk_is_named_and_the_import_completes_once_there_is_room");
+        return;
+    };
+    const LINES: usize = 20_000;
+    place.file("events", lines(LINES));
+    let ran = place.run("import events --store disk/store");
+    ran.failed(1, &["lines ", "no space left on the device"]);
+    let store = disk.0.join("store");
+    let before = events_of(&store);
+    assert_are_lines(&before, before.len());
+    assert!(ran.stdout.starts_with(&format!("{0} events read, {0} appended", before.len())));
+
+    disk.enlarge();
+    let recognised = before.len();
+    let ran = place.run("import events --store disk/store");
+    let appended = LINES - recognised;
+    assert_eq!(
+        ran.printed(),
+        format!("{LINES} events read, {appended} appended, {recognised} recognised\n")
+    );
+    assert_are_lines(&events_of(&store), LINES);
+}
