@@ -225,8 +225,8 @@ fn no_bytes_of_input_make_the_program_panic() {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            let at = random as usize % input.len();
-            input[at] = (random >> 32) as u8;
+            let at = usize::try_from(random >> 33).unwrap() % input.len();
+            input[at] = random.to_le_bytes()[0];
         }
         let ran = place.run_with("import - --store store --skip-invalid", &input);
         assert!(matches!(ran.code, Some(0 | 1)), "{input:?}: {ran:?}");

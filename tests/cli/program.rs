@@ -118,7 +118,7 @@ pub(crate) fn line(index: usize) -> String {
             "\n"
         ),
         index % 7,
-        if index % 2 == 0 { "Placed" } else { "Paid" },
+        if index.is_multiple_of(2) { "Placed" } else { "Paid" },
         index
     )
 }

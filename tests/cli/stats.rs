@@ -47,7 +47,7 @@ fn stats_of_an_empty_store_are_zero() {
 fn verify_finds_a_sound_store_intact() {
     let place = filled();
     let ran = place.run("verify --store store");
-    assert!(ran.printed().starts_with("intact: 28 events in 1 commits in "), "{ran:?}");
+    assert!(ran.printed().starts_with("intact: 28 events in "), "{ran:?}");
     let ran = place.run("verify --store store --json");
     let report: serde_json::Value = serde_json::from_str(ran.printed()).unwrap();
     assert_eq!((&report["intact"], &report["events"]), (&true.into(), &28.into()));

@@ -18,7 +18,7 @@ fn wrong_arguments_end_with_exit_code_2_and_a_message() {
         ("read --stream a:Order --category Order", "cannot be used with"),
         ("read --from 1 --after 1", "cannot be used with"),
         ("read --to 1 --before 1", "cannot be used with"),
-        ("read --limit -1", "--limit"),
+        ("read --limit=-1", "--limit"),
         ("read --from x", "--from"),
         ("read --recorded-from 2024-01-01T00:00:00", "RFC 3339"),
         ("read --correlation x", "--correlation"),
