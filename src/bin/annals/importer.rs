@@ -17,7 +17,7 @@ use crate::event_ids::EventIds;
 use crate::json_line::{ParsedLine, parse};
 use crate::lines::{Line, Lines};
 
-/// Payload bytes after which a batch is committed, however few its events: far below the limit of a
+/// Bytes of lines after which a batch is committed, however few its events: far below the limit of a
 /// commit, and enough to hide the cost of a sync.
 const BATCH_BYTES: usize = 4 << 20;
 
@@ -45,7 +45,7 @@ impl fmt::Display for Counts {
         write!(f, "{read} events read, {appended} appended, {recognised} recognised")?;
         match skipped {
             0 => Ok(()),
-            skipped => write!(f, ", {skipped} lines skipped"),
+            skipped => write!(f, ", {skipped} skipped"),
         }
     }
 }
@@ -190,7 +190,7 @@ impl<'a> Importer<'a> {
             Some(_) => event,
             None => event.id(self.ids.of_next(bytes)),
         };
-        self.batch_bytes += event.payload().len();
+        self.batch_bytes += bytes.len();
         self.batch.push(NumberedEvent { line, stream, event });
         match self.batch.len() >= self.batch_events_max || self.batch_bytes >= BATCH_BYTES {
             true => self.commit_batch(),
