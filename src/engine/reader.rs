@@ -105,28 +105,41 @@ impl<D: Disk> Reader<D> {
 
     /// Returns the event at a position that is at most the durable one.
     pub(crate) fn event_at(&self, position: GlobalPosition) -> Result<RecordedEvent> {
-        let location = self.index.locate(position).ok_or_else(|| self.lost(position))?;
-        let event = self.log.event(location)?;
+        let location = self.locate(position)?;
+        let event = self.log.event(location).map_err(|error| self.lost_at(position, error))?;
         match event.global_position() == position {
             true => Ok(event),
-            false => Err(self.misplaced(location)),
+            false => Err(self.lost_at(position, self.misplaced(location))),
         }
     }
 
     /// Returns where the event at a position is.
     pub(crate) fn locate(&self, position: GlobalPosition) -> Result<Location> {
-        self.index.locate(position).ok_or_else(|| self.lost(position))
-    }
-
-    /// Returns the error for a position that was found lost when the store was opened.
-    fn lost(&self, position: GlobalPosition) -> Error {
-        let covers = |damage: &&Damage| {
-            damage.first_lost.is_some_and(|lost| lost <= position)
-                && damage.first_good_after.is_none_or(|good| position < good)
-        };
-        match self.damage.iter().find(covers) {
+        self.index.locate(position).ok_or_else(|| match self.known_damage(position) {
             Some(damage) => damage.clone().into(),
             None => Error::Closed,
+        })
+    }
+
+    /// Returns the damage that was found at opening and in which a position is lost.
+    fn known_damage(&self, position: GlobalPosition) -> Option<&Damage> {
+        self.damage.iter().find(|damage| {
+            damage.first_lost.is_some_and(|lost| lost <= position)
+                && damage.first_good_after.is_none_or(|good| position < good)
+        })
+    }
+
+    /// Says in the error for damage which position can not be read, and where reading goes on.
+    pub(crate) fn lost_at(&self, position: GlobalPosition, error: Error) -> Error {
+        match (error, self.known_damage(position)) {
+            (Error::Damage(_), Some(known)) => known.clone().into(),
+            (Error::Damage(mut damage), None) => {
+                damage.first_lost = Some(position);
+                damage.first_good_after =
+                    Some(position.next()).filter(|next| *next <= self.durable());
+                Error::Damage(damage)
+            }
+            (error, _) => error,
         }
     }
 

@@ -98,7 +98,7 @@ impl<D: Disk> Iterator for PositionScan<D> {
         if self.next > self.last {
             return None;
         }
-        let event = self.read_next();
+        let event = self.read_next().map_err(|error| self.reader.lost_at(self.next, error));
         self.next = self.next.next();
         Some(event)
     }
