@@ -34,12 +34,12 @@ use crate::plan::{Kind, Step};
 
 #[test]
 fn a_memory_store_behaves_as_a_vec() {
-    run(400, || Memory { store: None });
+    run(3_000, || Memory { store: None });
 }
 
 #[test]
 fn a_file_store_behaves_as_a_vec() {
-    run(60, || Files { directory: tempfile::tempdir().unwrap(), store: None });
+    run(600, || Files { directory: tempfile::tempdir().unwrap(), store: None });
 }
 
 fn from_environment(name: &str) -> Option<u64> {
