@@ -28,7 +28,8 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use uuid::Uuid;
 
 use crate::model::{
-    Answer, Failure, Item, Model, Plain, PlainCommit, PlainQuery, PlainRead, Refusal, Row, STREAMS,
+    Answer, Failure, Item, Model, Payload, Plain, PlainCommit, PlainQuery, PlainRead, Refusal, Row,
+    STREAMS,
 };
 use crate::plan::{Kind, Step};
 
@@ -131,8 +132,8 @@ impl<S: Subject> Session<S> {
                 }
                 Step::Read(kind, read) => self.read(kind, read),
                 Step::Clock(seconds) => {
-                    self.model.now += seconds;
-                    self.hand.set(moment(self.model.now));
+                    let now = self.model.turn_clock(*seconds);
+                    self.hand.set(moment(now));
                 }
                 Step::Reopen => self.subject.open(&self.clock),
             }
@@ -150,9 +151,19 @@ impl<S: Subject> Session<S> {
                 let appended: u64 = result.appends.iter().map(|append| append.appended).sum();
                 assert_eq!(result.appended, appended);
                 assert_eq!(result.replayed, answers.iter().any(|(.., replayed)| *replayed));
+                if appended > 0 {
+                    self.model.recorded_at(self.newest_time(), appended as usize);
+                }
             }
             Err(error) => assert_eq!(Err(refusal(&error)), expected, "{plain:?}: {error}"),
         }
+    }
+
+    /// The time of the newest event, in seconds.
+    fn newest_time(&self) -> i64 {
+        let newest = ReadOptions::new().backward().limit(1);
+        let event = self.subject.store().read_all(newest).unwrap().next().unwrap().unwrap();
+        seconds(event.recorded_at())
     }
 
     fn read(&self, kind: &Kind, plain: &PlainRead) {
@@ -211,7 +222,7 @@ impl<S: Subject> Session<S> {
             assert_eq!(text, known);
             known
         };
-        let occurred = (event.occurred_at().as_micros() - moment(0).as_micros()) / 1_000_000;
+        let occurred = seconds(event.occurred_at());
         let given = known.event.occurred;
         assert_eq!(occurred, given.unwrap_or(known.recorded));
         let tags: Vec<_> = event.tags().collect();
@@ -222,11 +233,11 @@ impl<S: Subject> Session<S> {
             stream: stream.unwrap(),
             version: event.stream_version().get(),
             position: event.global_position().get(),
-            recorded: (event.recorded_at().as_micros() - moment(0).as_micros()) / 1_000_000,
+            recorded: seconds(event.recorded_at()),
             event: Plain {
                 id,
                 event_type: text(event.event_type(), known.event.event_type),
-                payload: String::from_utf8(event.payload().to_vec()).unwrap(),
+                payload: Payload(String::from_utf8(event.payload().to_vec()).unwrap()),
                 correlation: event.correlation_id().map(|id| id.as_u128()),
                 ..known.event.clone()
             },
@@ -236,6 +247,11 @@ impl<S: Subject> Session<S> {
 
 fn moment(seconds: i64) -> Timestamp {
     Timestamp::from_micros((1_700_000_000 + seconds) * 1_000_000)
+}
+
+/// The seconds of a [`moment`].
+fn seconds(time: Timestamp) -> i64 {
+    (time.as_micros() - moment(0).as_micros()) / 1_000_000
 }
 
 fn event_id(id: u128) -> EventId {
@@ -268,7 +284,7 @@ fn commit_of(plain: &PlainCommit) -> Commit {
 }
 
 fn new_event(plain: &Plain) -> NewEvent {
-    let mut event = NewEvent::new(plain.event_type, plain.payload.clone()).id(event_id(plain.id));
+    let mut event = NewEvent::new(plain.event_type, plain.payload.0.clone()).id(event_id(plain.id));
     for tag in &plain.tags {
         event = event.tag(*tag);
     }

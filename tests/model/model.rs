@@ -1,10 +1,12 @@
 //! The store as a `Vec`: a naive reading of the contract, without any code of the crate that decides
 //! or selects.
 
+use std::fmt;
+
 use annals::{Direction, ExpectedVersion};
 
 /// The streams that take part, as aggregate type and aggregate id.
-pub const STREAMS: [(&str, &str); 4] = [
+pub(crate) const STREAMS: [(&str, &str); 4] = [
     ("Order", "1"),
     ("Order", "0191f7d2-6a5b-7c3e-8f90-a1b2c3d4e5f6"),
     ("Parcel", "1"),
@@ -13,77 +15,88 @@ pub const STREAMS: [(&str, &str); 4] = [
 
 /// An event as it is given to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plain {
-    pub id: u128,
-    pub event_type: &'static str,
-    pub payload: String,
-    pub tags: Vec<&'static str>,
-    pub tenant: Option<&'static str>,
-    pub correlation: Option<u128>,
-    pub occurred: Option<i64>,
-    pub claimed: Option<u64>,
+pub(crate) struct Plain {
+    pub(crate) id: u128,
+    pub(crate) event_type: &'static str,
+    pub(crate) payload: Payload,
+    pub(crate) tags: Vec<&'static str>,
+    pub(crate) tenant: Option<&'static str>,
+    pub(crate) correlation: Option<u128>,
+    pub(crate) occurred: Option<i64>,
+    pub(crate) claimed: Option<u64>,
+}
+
+/// A payload, shown shortened.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Payload(pub(crate) String);
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end: String = self.0.chars().rev().take(8).collect::<Vec<_>>().iter().rev().collect();
+        write!(f, "{} bytes ending in {end:?}", self.0.len())
+    }
 }
 
 /// A recorded event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    pub stream: usize,
-    pub version: u64,
-    pub position: u64,
-    pub recorded: i64,
-    pub event: Plain,
+pub(crate) struct Row {
+    pub(crate) stream: usize,
+    pub(crate) version: u64,
+    pub(crate) position: u64,
+    pub(crate) recorded: i64,
+    pub(crate) event: Plain,
 }
 
 #[derive(Debug, Clone)]
-pub struct PlainAppend {
-    pub stream: usize,
-    pub expected: ExpectedVersion,
-    pub events: Vec<Plain>,
+pub(crate) struct PlainAppend {
+    pub(crate) stream: usize,
+    pub(crate) expected: ExpectedVersion,
+    pub(crate) events: Vec<Plain>,
 }
 
 #[derive(Debug, Clone)]
-pub struct PlainCommit {
-    pub appends: Vec<PlainAppend>,
-    pub conditions: Vec<(PlainQuery, Option<u64>)>,
-    pub reject: bool,
+pub(crate) struct PlainCommit {
+    pub(crate) appends: Vec<PlainAppend>,
+    pub(crate) conditions: Vec<(PlainQuery, Option<u64>)>,
+    pub(crate) reject: bool,
 }
 
 /// A query: `None` matches everything.
-pub type PlainQuery = Option<Vec<Item>>;
+pub(crate) type PlainQuery = Option<Vec<Item>>;
 
 #[derive(Debug, Clone, Default)]
-pub struct Item {
-    pub types: Vec<&'static str>,
-    pub tags: Vec<&'static str>,
-    pub categories: Vec<&'static str>,
+pub(crate) struct Item {
+    pub(crate) types: Vec<&'static str>,
+    pub(crate) tags: Vec<&'static str>,
+    pub(crate) categories: Vec<&'static str>,
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct PlainFilter {
-    pub item: Item,
-    pub tenant: Option<&'static str>,
-    pub correlation: Option<u128>,
-    pub occurred: (Option<i64>, Option<i64>),
-    pub recorded: (Option<i64>, Option<i64>),
+pub(crate) struct PlainFilter {
+    pub(crate) item: Item,
+    pub(crate) tenant: Option<&'static str>,
+    pub(crate) correlation: Option<u128>,
+    pub(crate) occurred: (Option<i64>, Option<i64>),
+    pub(crate) recorded: (Option<i64>, Option<i64>),
 }
 
 #[derive(Debug, Clone)]
-pub struct PlainRead {
-    pub direction: Direction,
-    pub from: Option<u64>,
-    pub to: Option<u64>,
-    pub after: Option<u64>,
-    pub before: Option<u64>,
-    pub limit: Option<u64>,
-    pub filter: PlainFilter,
+pub(crate) struct PlainRead {
+    pub(crate) direction: Direction,
+    pub(crate) from: Option<u64>,
+    pub(crate) to: Option<u64>,
+    pub(crate) after: Option<u64>,
+    pub(crate) before: Option<u64>,
+    pub(crate) limit: Option<u64>,
+    pub(crate) filter: PlainFilter,
 }
 
 /// The result of one append: version, first and last position, events written, replayed.
-pub type Answer = (u64, Option<u64>, u64, u64, bool);
+pub(crate) type Answer = (u64, Option<u64>, u64, u64, bool);
 
 /// Why a commit is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// Id, stream and position of the holder, and in what the two differ.
     Taken(u128, usize, Option<u64>, &'static str),
     /// Every failure: a stream with its version, or a condition with the position that matched.
@@ -94,36 +107,54 @@ pub enum Refusal {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
+pub(crate) enum Failure {
     Version(usize, ExpectedVersion, u64),
     Condition(usize, u64),
 }
 
 #[derive(Debug, Default)]
-pub struct Model {
-    pub rows: Vec<Row>,
-    pub now: i64,
+pub(crate) struct Model {
+    pub(crate) rows: Vec<Row>,
+    now: i64,
+    /// The latest time the clock ever showed.
+    latest: i64,
 }
 
 impl Model {
-    pub fn version(&self, stream: usize) -> u64 {
+    pub(crate) fn turn_clock(&mut self, seconds: i64) -> i64 {
+        self.now += seconds;
+        self.latest = self.latest.max(self.now);
+        self.now
+    }
+
+    /// A9: the time of a commit is for the store to choose, as long as no recorded time is later and
+    /// the clock is not, but showed it at some time. Sets it for the newest `count` events.
+    pub(crate) fn recorded_at(&mut self, recorded: i64, count: usize) {
+        let known = self.rows.len() - count;
+        let (before, new) = self.rows.split_at_mut(known);
+        let floor = before.last().map_or(self.now, |last| last.recorded.max(self.now));
+        assert!((floor..=self.latest).contains(&recorded), "{floor} {recorded} {}", self.latest);
+        new.iter_mut().for_each(|row| row.recorded = recorded);
+    }
+
+    pub(crate) fn version(&self, stream: usize) -> u64 {
         self.of(stream).count() as u64
     }
 
-    pub fn of(&self, stream: usize) -> impl Iterator<Item = &Row> {
+    pub(crate) fn of(&self, stream: usize) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(move |row| row.stream == stream)
     }
 
-    pub fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.rows.len() as u64
     }
 
-    pub fn event(&self, id: u128) -> Option<&Row> {
+    pub(crate) fn event(&self, id: u128) -> Option<&Row> {
         self.rows.iter().find(|row| row.event.id == id)
     }
 
     /// Commits as the contract says, in the order of its checks.
-    pub fn commit(&mut self, commit: &PlainCommit) -> Result<Vec<Answer>, Refusal> {
+    pub(crate) fn commit(&mut self, commit: &PlainCommit) -> Result<Vec<Answer>, Refusal> {
         self.refuse_taken_ids(commit)?;
         let replayed = self.is_replay(commit);
         let mut after = self.rows.clone();
@@ -230,10 +261,9 @@ impl Model {
         Ok(())
     }
 
-    /// The rows with the new events of a commit behind them.
+    /// The rows with the new events of a commit behind them; their time is set by `recorded_at`.
     fn written(&self, commit: &PlainCommit) -> Vec<Row> {
         let mut rows = self.rows.clone();
-        let recorded = rows.last().map_or(self.now, |last| last.recorded.max(self.now));
         for (stream, event) in flat(commit) {
             if rows.iter().any(|row| row.event.id == event.id) {
                 continue;
@@ -241,7 +271,7 @@ impl Model {
             let version = rows.iter().filter(|row| row.stream == stream).count() as u64 + 1;
             let position = rows.len() as u64 + 1;
             let event = event.clone();
-            rows.push(Row { stream, version, position, recorded, event });
+            rows.push(Row { stream, version, position, recorded: self.now, event });
         }
         rows
     }
@@ -278,7 +308,7 @@ impl Model {
     }
 
     /// What a read of these rows gives, as positions.
-    pub fn read(&self, rows: impl Fn(&Row) -> Option<u64>, read: &PlainRead) -> Vec<u64> {
+    pub(crate) fn read(&self, rows: impl Fn(&Row) -> Option<u64>, read: &PlainRead) -> Vec<u64> {
         let within = |number: u64| {
             read.from.is_none_or(|from| from <= number)
                 && read.to.is_none_or(|to| number <= to)
@@ -311,7 +341,7 @@ fn refuse_claims(commit: &PlainCommit, after: &[Row]) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub fn matches(query: &PlainQuery, row: &Row) -> bool {
+pub(crate) fn matches(query: &PlainQuery, row: &Row) -> bool {
     query.as_ref().is_none_or(|items| items.iter().any(|item| fits(item, row)))
 }
 

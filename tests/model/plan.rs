@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::model::{
-    Item, Model, Plain, PlainAppend, PlainCommit, PlainFilter, PlainQuery, PlainRead, STREAMS,
+    Item, Model, Payload, Plain, PlainAppend, PlainCommit, PlainFilter, PlainQuery, PlainRead,
+    STREAMS,
 };
 
 const TYPES: [&str; 3] = ["Opened", "Closed", "Paid"];
@@ -16,7 +17,7 @@ const TAGS: [&str; 3] = ["x", "y", "customer:7"];
 const TENANTS: [&str; 2] = ["acme", "0191f7d2-6a5b-7c3e-8f90-a1b2c3d4e5f7"];
 
 #[derive(Debug, Clone)]
-pub enum Step {
+pub(crate) enum Step {
     Commit(Vec<(usize, Expected, Vec<Pick>)>, Vec<(PlainQuery, Option<u64>)>, bool),
     Read(Kind, PlainRead),
     /// Turns the clock by seconds.
@@ -26,7 +27,7 @@ pub enum Step {
 
 /// What an append expects, as seen from the version its stream has.
 #[derive(Debug, Clone)]
-pub enum Expected {
+pub(crate) enum Expected {
     Any,
     NoStream,
     StreamExists,
@@ -36,7 +37,7 @@ pub enum Expected {
 
 /// One or more events of an append.
 #[derive(Debug, Clone)]
-pub enum Pick {
+pub(crate) enum Pick {
     Fresh(u8),
     /// A new event that claims a version, counted from that of the stream.
     Claiming(u8, u64),
@@ -55,14 +56,14 @@ pub enum Pick {
 }
 
 #[derive(Debug, Clone)]
-pub enum Kind {
+pub(crate) enum Kind {
     All,
     Stream(usize),
     Category(usize),
     Query(PlainQuery),
 }
 
-pub fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(step(), 1..50)
 }
 
@@ -161,7 +162,7 @@ fn filter() -> impl Strategy<Value = PlainFilter> {
 }
 
 /// Makes a commit concrete; `made` counts the events that were ever made.
-pub fn concrete(
+pub(crate) fn concrete(
     appends: &[(usize, Expected, Vec<Pick>)],
     conditions: &[(PlainQuery, Option<u64>)],
     reject: bool,
@@ -209,7 +210,7 @@ fn picked(pick: &Pick, stream: usize, model: &Model, made: &mut u128, events: &m
             events.extend(one(&own, *which).map(|event| Plain { event_type: "Other", ..event }));
         }
         Pick::Altered(which) => {
-            let altered = |event: Plain| Plain { payload: event.payload + ".", ..event };
+            let altered = |event: Plain| Plain { payload: Payload(event.payload.0 + "."), ..event };
             events.extend(one(&own, *which).map(altered));
         }
         Pick::Again => events.extend(events.last().cloned()),
@@ -224,7 +225,7 @@ fn fresh(kind: u8, made: &mut u128) -> Plain {
     Plain {
         id: *made,
         event_type: TYPES[kind % 3],
-        payload: "p".repeat(kind * kind / 16) + &made.to_string(),
+        payload: Payload("p".repeat(kind * kind / 16) + &made.to_string()),
         tags: (0..TAGS.len()).filter(tagged).map(|index| TAGS[index]).collect(),
         tenant: [None, Some(TENANTS[0]), Some(TENANTS[1]), None][kind / 8 % 4],
         correlation: [None, Some(0), Some(1)][kind / 5 % 3],
