@@ -7,10 +7,11 @@ use super::material::*;
 use super::{Harness, skip};
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::event::{NewEvent, RecordedEvent};
+use crate::event::{ContentType, NewEvent, RecordedEvent};
 use crate::limits::{Limits, TAGS_MAX};
 use crate::position::StreamVersion;
 use crate::store::{ExpectedVersion, ReadOptions};
+use crate::stream::{ActorId, IdRef, TenantId};
 use crate::timestamp::Timestamp;
 
 pub(super) fn a1_an_append_is_whole_and_readable_when_it_returns(harness: &dyn Harness) {
@@ -58,7 +59,6 @@ pub(super) fn a1_what_was_appended_is_there_after_reopening(harness: &dyn Harnes
 }
 
 pub(super) fn a1_every_field_comes_back_as_it_was_given(harness: &dyn Harness) {
-    use crate::{ActorId, ContentType, IdRef, TenantId};
     let (clock, _hand) = Clock::manual(at(5));
     let store = harness.open(clock, Limits::default());
     let uuid = uuid::Uuid::from_u128;

@@ -313,6 +313,24 @@ pub(super) fn c4_ids_repeated_across_the_appends_of_a_commit_follow_a6(harness: 
     assert_eq!(again.appends[1].new_version, first.appends[1].new_version);
 }
 
+pub(super) fn c4_skipped_events_do_not_count_for_later_appends(harness: &dyn Harness) {
+    let store = open(harness);
+    let known = event("1");
+    put(&store, "a", vec![known.clone()]);
+    let commit = |expected| {
+        to("a", ExpectedVersion::exact(1), vec![known.clone(), event("2")]).append(
+            &stream("a"),
+            ExpectedVersion::exact(expected),
+            events(["3"]),
+        )
+    };
+    let refusal = failures(&store, commit(3));
+    assert_eq!(refusal, [version_failure("a", ExpectedVersion::exact(3), 2)]);
+    let result = store.commit(commit(2)).unwrap();
+    assert_eq!((result.appended, result.appends[1].new_version.get()), (2, 3));
+    assert_eq!(payloads(&store, "a"), ["1", "2", "3"]);
+}
+
 pub(super) fn c4_an_empty_commit_does_nothing(harness: &dyn Harness) {
     let store = open(harness);
     for positions in 0..2 {

@@ -19,7 +19,7 @@ const TENANTS: [&str; 2] = ["acme", "0191f7d2-6a5b-7c3e-8f90-a1b2c3d4e5f7"];
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Commit(Vec<(usize, Expected, Vec<Pick>)>, Vec<(PlainQuery, Option<u64>)>, bool),
-    Read(Kind, PlainRead),
+    Read(Kind, Box<PlainRead>),
     /// Turns the clock by seconds.
     Clock(i64),
     Reopen,
@@ -70,7 +70,7 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         10 => commit(),
-        6 => (kind(), read()).prop_map(|(kind, read)| Step::Read(kind, read)),
+        6 => (kind(), read()).prop_map(|(kind, read)| Step::Read(kind, Box::new(read))),
         2 => (-3_i64..8).prop_map(Step::Clock),
         1 => Just(Step::Reopen),
     ]
