@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode, advanced, check_name};
 
@@ -67,6 +67,7 @@ struct Tree {
     locked: BTreeSet<PathBuf>,
     calls: BTreeMap<Operation, u64>,
     faults: Vec<Fault>,
+    gates: BTreeMap<Operation, Arc<Gate>>,
     /// The most bytes that one read or write moves.
     bytes_per_call_max: Option<usize>,
 }
@@ -80,10 +81,73 @@ enum Entry {
 /// A failure to come.
 #[derive(Debug)]
 struct Fault {
-    operation: Operation,
-    /// How many calls of the operation it waits for, that which fails included.
+    /// `None` for every operation.
+    operation: Option<Operation>,
+    /// How many calls it waits for, that which fails included.
     calls_left: u32,
-    kind: ErrorKind,
+    lasts: Lasts,
+    trouble: Trouble,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lasts {
+    OneCall,
+    UntilMended,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    Error(ErrorKind),
+    Panic,
+}
+
+/// Holds calls of one operation back until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    tree: Arc<Mutex<Tree>>,
+    operation: Operation,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    waiting: usize,
+    is_open: bool,
+}
+
+impl Hold {
+    /// Waits until a call is held back.
+    pub(crate) fn wait_for_a_call(&self) {
+        let mut state = self.gate.state.lock();
+        while state.waiting == 0 {
+            self.gate.changed.wait(&mut state);
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.tree.lock().gates.remove(&self.operation);
+        self.gate.state.lock().is_open = true;
+        self.gate.changed.notify_all();
+    }
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut state = self.state.lock();
+        state.waiting += 1;
+        self.changed.notify_all();
+        while !state.is_open {
+            self.changed.wait(&mut state);
+        }
+    }
 }
 
 impl MemoryDisk {
@@ -96,7 +160,70 @@ impl MemoryDisk {
     ///
     /// The call changes nothing. What is set to fail adds up.
     pub(crate) fn fail(&self, operation: Operation, nth: u32, kind: ErrorKind) {
-        self.tree.lock().faults.push(Fault { operation, calls_left: nth, kind });
+        self.expect_trouble(Some(operation), nth, Lasts::OneCall, Trouble::Error(kind));
+    }
+
+    /// Lets the next call of an operation panic, once.
+    pub(crate) fn panic_at(&self, operation: Operation) {
+        self.expect_trouble(Some(operation), 1, Lasts::OneCall, Trouble::Panic);
+    }
+
+    /// Lets every call of an operation fail until the disk is mended.
+    pub(crate) fn break_down(&self, operation: Operation, kind: ErrorKind) {
+        self.expect_trouble(Some(operation), 1, Lasts::UntilMended, Trouble::Error(kind));
+    }
+
+    /// Lets the `nth` next call fail, whatever it is; 1 is the next.
+    pub(crate) fn fail_any(&self, nth: u32, kind: ErrorKind) {
+        self.expect_trouble(None, nth, Lasts::OneCall, Trouble::Error(kind));
+    }
+
+    /// Lets the `nth` next call and all after it fail, until the disk is mended: what a process that
+    /// was killed there would have left is what the disk then holds.
+    pub(crate) fn stop_at(&self, nth: u32) {
+        self.expect_trouble(None, nth, Lasts::UntilMended, Trouble::Error(ErrorKind::Other));
+    }
+
+    /// Takes back every failure to come.
+    pub(crate) fn mend(&self) {
+        self.tree.lock().faults.clear();
+    }
+
+    /// Tells whether a failure is still to come.
+    pub(crate) fn is_to_fail(&self) -> bool {
+        self.tree.lock().faults.iter().any(|fault| fault.calls_left > 0)
+    }
+
+    /// Holds every call of an operation back from now on, before it does anything.
+    pub(crate) fn hold(&self, operation: Operation) -> Hold {
+        let gate = Arc::<Gate>::default();
+        self.tree.lock().gates.insert(operation, Arc::clone(&gate));
+        Hold { tree: Arc::clone(&self.tree), operation, gate }
+    }
+
+    /// Returns a disk of its own with the same directories and files: what a crash now would leave.
+    pub(crate) fn copy(&self) -> Self {
+        let tree = self.tree.lock();
+        let copies = tree.entries.iter().map(|(path, entry)| {
+            let entry = match entry {
+                Entry::Directory => Entry::Directory,
+                Entry::File(contents) => Entry::File(Arc::new(Mutex::new(contents.lock().clone()))),
+            };
+            (path.clone(), entry)
+        });
+        let tree = Tree { entries: copies.collect(), ..Tree::default() };
+        Self { tree: Arc::new(Mutex::new(tree)), directory: self.directory.clone() }
+    }
+
+    fn expect_trouble(
+        &self,
+        operation: Option<Operation>,
+        nth: u32,
+        lasts: Lasts,
+        trouble: Trouble,
+    ) {
+        let fault = Fault { operation, calls_left: nth, lasts, trouble };
+        self.tree.lock().faults.push(fault);
     }
 
     /// Returns how often an operation was called, failures included.
@@ -138,6 +265,7 @@ impl MemoryDisk {
     /// Counts a call on this directory, and returns the tree unless the call is to fail.
     fn call(&self, operation: Operation) -> Result<MutexGuard<'_, Tree>> {
         let mut tree = self.tree.lock();
+        pass_gate(&mut tree, operation);
         tree.call(operation)?;
         Ok(tree)
     }
@@ -148,21 +276,32 @@ impl MemoryDisk {
     }
 }
 
+/// Waits where calls of an operation are held back; others go on meanwhile.
+fn pass_gate(tree: &mut MutexGuard<'_, Tree>, operation: Operation) {
+    if let Some(gate) = tree.gates.get(&operation).map(Arc::clone) {
+        MutexGuard::unlocked(tree, || gate.pass());
+    }
+}
+
 impl Tree {
     fn call(&mut self, operation: Operation) -> Result<()> {
         *self.calls.entry(operation).or_default() += 1;
-        let mut failed = None;
+        let mut met = None;
         self.faults.retain_mut(|fault| {
-            if fault.operation != operation {
+            if fault.operation.is_some_and(|own| own != operation) {
                 return true;
             }
             fault.calls_left = fault.calls_left.saturating_sub(1);
             if fault.calls_left == 0 {
-                failed = Some(fault.kind);
+                met = Some(fault.trouble);
             }
-            fault.calls_left > 0
+            fault.calls_left > 0 || fault.lasts == Lasts::UntilMended
         });
-        failed.map_or(Ok(()), |kind| Err(kind.into()))
+        match met {
+            None => Ok(()),
+            Some(Trouble::Error(kind)) => Err(kind.into()),
+            Some(Trouble::Panic) => panic!("the disk was told to panic at {operation:?}"),
+        }
     }
 
     fn file(&self, path: &Path) -> Result<Arc<Mutex<Vec<u8>>>> {
@@ -265,6 +404,7 @@ impl MemoryFile {
     /// Counts a call, and returns how many of `len` bytes it may move unless it is to fail.
     fn call(&self, operation: Operation, len: usize) -> Result<usize> {
         let mut tree = self.tree.lock();
+        pass_gate(&mut tree, operation);
         tree.call(operation)?;
         Ok(tree.bytes_per_call_max.map_or(len, |most| most.min(len)))
     }

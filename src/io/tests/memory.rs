@@ -99,3 +99,42 @@ fn a_test_reaches_the_bytes_of_every_file_in_memory() {
     assert_eq!(kind(disk.bytes_of("3")), ErrorKind::NotFound);
     assert_eq!(disk.files(), ["2", "log/1"]);
 }
+
+#[test]
+fn a_disk_that_stopped_fails_every_call_until_it_is_mended() {
+    let disk = MemoryDisk::new();
+    disk.stop_at(3);
+    let file = new_file(&disk, "file", b"0123");
+    assert!(disk.list().is_err(), "the third call");
+    assert_eq!(kind(file.sync_data()), ErrorKind::Other);
+    assert!(!disk.is_to_fail());
+    disk.mend();
+    assert_eq!(disk.list().unwrap(), ["file"]);
+}
+
+#[test]
+fn a_call_that_is_held_back_goes_on_when_it_is_let_go() {
+    let disk = MemoryDisk::new();
+    let file = new_file(&disk, "file", b"0123");
+    std::thread::scope(|scope| {
+        let hold = disk.hold(Operation::Sync);
+        let synced = scope.spawn(|| file.sync_data());
+        hold.wait_for_a_call();
+        assert_eq!(contents(&file), b"0123", "other calls go on");
+        assert_eq!(disk.calls(Operation::Sync), 0);
+        drop(hold);
+        synced.join().unwrap().unwrap();
+    });
+    assert_eq!(disk.calls(Operation::Sync), 1);
+}
+
+#[test]
+fn a_copy_is_a_disk_of_its_own() {
+    let disk = MemoryDisk::new();
+    let log = disk.directory("log", MakeDirectory::IfAbsent).unwrap();
+    let file = new_file(&log, "1", b"0123");
+    let copy = disk.copy();
+    file.write_all_at(b"changed", 0).unwrap();
+    assert_eq!(copy.bytes_of("log/1").unwrap(), b"0123");
+    assert!(copy.directory("log", MakeDirectory::Never).is_ok());
+}
