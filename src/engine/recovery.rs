@@ -23,6 +23,7 @@
 //! Only a later frame whose `durable_upto` lies behind the place proves that what stood there had
 //! been durable; a valid frame behind a bad one also occurs in legal states after a crash.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -150,9 +151,8 @@ impl<'a, D: Disk> Walk<'a, D> {
         let last = numbers.last().copied().unwrap_or_default();
         let mut expected = 1;
         for number in numbers {
-            for missing in expected..number {
-                let path = self.disk.path().join(segment::name(missing));
-                self.opened.push(Opened::Unreadable(unreadable(path, "the segment is missing")));
+            if number > expected {
+                self.opened.push(Opened::Unreadable(missing(self.disk, expected..number)));
             }
             expected = number + 1;
             match Segment::open(self.disk, number, self.mode) {
@@ -403,6 +403,16 @@ fn reason<F: DiskFile>(segment: &Segment<F>, scanned: Scanned) -> Result<String>
         }
         Scanned::Fault(fault) => Ok(format!("frame: {fault}")),
     }
+}
+
+/// Returns the damage of segments that are missing, however many.
+fn missing(disk: &impl Disk, numbers: Range<u64>) -> Damage {
+    let path = disk.path().join(segment::name(numbers.start));
+    let reason = match numbers.end - numbers.start {
+        1 => "the segment is missing".to_owned(),
+        count => format!("the segment is missing, and so are the {} after it", count - 1),
+    };
+    unreadable(path, &reason)
 }
 
 fn unreadable(file: PathBuf, reason: &str) -> Damage {
