@@ -6,7 +6,7 @@
 //!
 //! | case | what is found | what it is |
 //! |---|---|---|
-//! | A | no segment, or a number that is missing | damage |
+//! | A | no segment, a number that is missing, or a sealed segment that no other follows | damage |
 //! | B | a header that does not verify, of a segment that another follows or that follows a sealed one | damage |
 //! | C | a header that does not verify, of the last segment, and the one before is not sealed | a note: it was the spare and held nothing |
 //! | D | a header of another store, or one that does not continue the log | damage |
@@ -23,6 +23,7 @@
 //! Only a later frame whose `durable_upto` lies behind the place proves that what stood there had
 //! been durable; a valid frame behind a bad one also occurs in legal states after a crash.
 
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -199,7 +200,9 @@ impl<'a, D: Disk> Walk<'a, D> {
     }
 
     fn walk_segments(&mut self) -> Result<()> {
-        for opened in std::mem::take(&mut self.opened) {
+        let opened = std::mem::take(&mut self.opened);
+        let ends_readable = matches!(opened.last(), Some(Opened::Segment(_)));
+        for opened in opened {
             match opened {
                 Opened::Unreadable(Damage { file, offset, reason, .. }) => {
                     self.begin_damage(file, offset, &reason);
@@ -207,7 +210,28 @@ impl<'a, D: Disk> Walk<'a, D> {
                 Opened::Segment(segment) => self.walk_segment(segment)?,
             }
         }
+        if ends_readable {
+            self.walk_behind_sealed()?;
+        }
         self.close_damage(None);
+        Ok(())
+    }
+
+    /// Walks what follows a sealed segment that was the last one when they were listed: a segment is
+    /// sealed only once there is a next one, so it is missing unless a writer has just made it.
+    fn walk_behind_sealed(&mut self) -> Result<()> {
+        while let Some(last) = self.walked.segments.last().filter(|last| last.footer().is_some()) {
+            let number = last.header().number + 1;
+            match Segment::open(self.disk, number, self.mode) {
+                Ok(segment) => self.walk_segment(segment)?,
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                    let Damage { file, reason, .. } = missing(self.disk, number..number + 1);
+                    self.begin_damage(file, 0, &reason);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
         Ok(())
     }
 
