@@ -117,7 +117,7 @@ struct Walk<'a, D: Disk> {
     opened: Vec<Opened<D>>,
     walked: Walked<D>,
     /// Damage behind which no good frame has been seen yet.
-    open_damage: Option<Damage>,
+    open_damage: Vec<Damage>,
 }
 
 impl<'a, D: Disk> Walk<'a, D> {
@@ -143,7 +143,8 @@ impl<'a, D: Disk> Walk<'a, D> {
             notes: Vec::new(),
             damage: Vec::new(),
         };
-        Self { disk, store_id, mode, depth, sink, opened: Vec::new(), walked, open_damage: None }
+        let (opened, open_damage) = (Vec::new(), Vec::new());
+        Self { disk, store_id, mode, depth, sink, opened, walked, open_damage }
     }
 
     /// Opens every segment. Without a header that verifies nothing of a segment can be read.
@@ -285,7 +286,7 @@ impl<'a, D: Disk> Walk<'a, D> {
             let reason = "footer: the frames are not those that it counts";
             self.begin_damage(segment.path().clone(), offset, reason);
         }
-        if self.open_damage.is_some() {
+        if !self.open_damage.is_empty() {
             let behind = footer.first_position.advanced_by(footer.event_count);
             self.walked.next_position = self.walked.next_position.max(behind);
         }
@@ -300,7 +301,7 @@ impl<'a, D: Disk> Walk<'a, D> {
     }
 
     fn damage_count(&self) -> usize {
-        self.walked.damage.len() + usize::from(self.open_damage.is_some())
+        self.walked.damage.len() + self.open_damage.len()
     }
 
     fn walk_unsealed(&mut self, segment: &Segment<D::File>, has_bad_footer: bool) -> Result<()> {
@@ -375,7 +376,7 @@ impl<'a, D: Disk> Walk<'a, D> {
 
     fn continues(&self, frame: &Frame) -> bool {
         let is_next = frame.header().first_position == self.walked.next_position;
-        self.goes_on(frame) && (is_next || self.open_damage.is_some())
+        self.goes_on(frame) && (is_next || !self.open_damage.is_empty())
     }
 
     /// Tells whether a frame may come later in the log than the last one.
@@ -400,16 +401,15 @@ impl<'a, D: Disk> Walk<'a, D> {
     }
 
     fn begin_damage(&mut self, file: PathBuf, offset: u64, reason: &str) {
-        self.close_damage(None);
         let first_lost = Some(self.walked.next_position);
         let reason = reason.to_owned();
-        self.open_damage =
-            Some(Damage { file, offset, reason, first_lost, first_good_after: None });
+        let damage = Damage { file, offset, reason, first_lost, first_good_after: None };
+        self.open_damage.push(damage);
     }
 
-    /// Settles which positions are lost to the last damage, given the first good one behind it.
+    /// Settles which positions are lost to the damage seen last, given the first good one behind it.
     fn close_damage(&mut self, first_good_after: Option<GlobalPosition>) {
-        if let Some(damage) = self.open_damage.take() {
+        for damage in self.open_damage.drain(..) {
             let is_lost = first_good_after.is_none_or(|good| Some(good) > damage.first_lost);
             let first_lost = damage.first_lost.filter(|_| is_lost);
             self.walked.damage.push(Damage { first_lost, first_good_after, ..damage });
