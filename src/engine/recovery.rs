@@ -19,6 +19,7 @@
 //! | K | no valid footer, and the next segment has frames | damage |
 //! | L | stray bytes in unused space of a sealed segment | a note |
 //! | M | frames that verify and do not continue the log: older ones as in I, others as in J | |
+//! | N | a file that is shorter than its header says | damage; of a spare a note: it is set aside |
 //!
 //! Only a later frame whose `durable_upto` lies behind the place proves that what stood there had
 //! been durable; a valid frame behind a bad one also occurs in legal states after a crash.
@@ -82,7 +83,7 @@ pub(crate) struct Walked<D: Disk> {
     pub(crate) last_kind: Option<FrameKind>,
     pub(crate) frames: u64,
     pub(crate) cuts: Vec<Cut>,
-    /// A last segment whose header does not verify and that held nothing.
+    /// A last segment that can not be used and that held nothing.
     pub(crate) unusable_spare: Option<u64>,
     pub(crate) notes: Vec<Finding>,
     pub(crate) damage: Vec<Damage>,
@@ -239,13 +240,18 @@ impl<'a, D: Disk> Walk<'a, D> {
     fn walk_segment(&mut self, segment: Segment<D::File>) -> Result<()> {
         let follows_end = self.walked.segments.last().is_some_and(|last| last.footer().is_none());
         if follows_end && self.is_spare(&segment)? {
-            self.walked.spare.get_or_insert(segment);
+            if segment.cut_short_at().is_none() {
+                self.walked.spare.get_or_insert(segment);
+            }
             return Ok(());
         }
         self.walked.tally = Tally::new();
         match segment.read_footer()? {
             Some(Ok(footer)) => self.walk_sealed(&segment, footer)?,
             footer => self.walk_unsealed(&segment, footer.is_some())?,
+        }
+        if let Some(end) = segment.cut_short_at() {
+            self.begin_damage(segment.path().clone(), end, "the file is cut short");
         }
         self.walked.segments.push(Arc::new(segment));
         Ok(())
@@ -258,6 +264,12 @@ impl<'a, D: Disk> Walk<'a, D> {
         let start = scan.offset();
         let has_frame = matches!(scan.advance()?, Scanned::Frame(_))
             || scan.search(self.depth.zeros_max(), |_| true)?.is_some();
+        if !has_frame && let Some(end) = segment.cut_short_at() {
+            let what = "the file is cut short; the segment held no event yet".to_owned();
+            self.walked.notes.push(Finding::note(segment.path().clone(), end, what));
+            self.walked.unusable_spare = Some(segment.header().number);
+            return Ok(true);
+        }
         if !has_frame {
             self.note_cut(segment, start, scan.offset(), "stray bytes in a segment without events");
             return Ok(true);

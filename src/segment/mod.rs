@@ -8,7 +8,7 @@
 //!
 //! 1. A segment has its final name only once its header is durable.
 //! 2. Bytes before the readable end are durable and never change, and nothing else is handed out.
-//! 3. A segment's file is never made shorter.
+//! 3. A segment's file has its whole length before it has its name, and is never made shorter.
 
 #![forbid(unsafe_code)]
 
@@ -27,8 +27,8 @@ pub(crate) use scan::{Scan, Scanned};
 use crate::error::{Damage, Error, Result};
 use crate::event::RecordedEvent;
 use crate::format::{
-    EVENT_HEADER_BYTES, EventPlace, FRAME_HEADER_BYTES, Fault, Footer, FrameHeader, Location,
-    SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, single_event,
+    ALIGNMENT, EVENT_HEADER_BYTES, EventPlace, FRAME_HEADER_BYTES, Fault, Footer, FrameHeader,
+    Location, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, single_event,
 };
 use crate::io::{Disk, DiskFile, OpenMode};
 
@@ -77,6 +77,8 @@ pub(crate) struct Segment<F> {
     footer: OnceLock<Footer>,
     /// The offset before which bytes may be handed out.
     readable: AtomicU64,
+    /// Bytes of the file when it was opened.
+    file_bytes: u64,
 }
 
 impl<F: DiskFile> Segment<F> {
@@ -101,12 +103,25 @@ impl<F: DiskFile> Segment<F> {
             Ok(_) => return Err(fault_in(path, 0, &Fault::Invalid("segment number"), "header")),
             Err(fault) => return Err(fault_in(path, 0, &fault, "header")),
         };
-        Ok(Self::new(header, file, path))
+        let file_bytes = file.len().map_err(|source| Error::io("measure", &path, source))?;
+        Ok(Self::new(header, file, path, file_bytes))
     }
 
     /// Puts together a segment whose header is known.
-    fn new(header: SegmentHeader, file: F, path: PathBuf) -> Self {
-        Self { header, file, path, footer: OnceLock::new(), readable: AtomicU64::new(0) }
+    fn new(header: SegmentHeader, file: F, path: PathBuf, file_bytes: u64) -> Self {
+        let (footer, readable) = (OnceLock::new(), AtomicU64::new(0));
+        Self { header, file, path, footer, readable, file_bytes }
+    }
+
+    /// Returns the length of the file if it is shorter than it was made.
+    pub(crate) fn cut_short_at(&self) -> Option<u64> {
+        Some(self.file_bytes).filter(|bytes| *bytes < self.header.size)
+    }
+
+    /// Returns the offset before which frames can stand.
+    fn frames_end(&self) -> u64 {
+        let in_file = self.file_bytes / ALIGNMENT as u64 * ALIGNMENT as u64;
+        self.header.footer_offset().min(in_file).max(SEGMENT_HEADER_BYTES as u64)
     }
 
     pub(crate) fn header(&self) -> &SegmentHeader {

@@ -49,7 +49,7 @@ pub(crate) fn prepare<D: Disk>(
         Ok(file)
     });
     match filled {
-        Ok(file) => Ok(Segment::new(header, file, path)),
+        Ok(file) => Ok(Segment::new(header, file, path, header.size)),
         Err(source) => {
             let _best_effort = disk.remove(&unfinished);
             Err(failed("prepare", source))

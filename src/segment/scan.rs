@@ -43,12 +43,12 @@ pub(crate) struct Scan<'a, F> {
 }
 
 impl<'a, F: DiskFile> Scan<'a, F> {
-    /// Starts at the first frame; frames end at the footer's place.
+    /// Starts at the first frame; frames end at the footer's place, or with the file before it.
     pub(crate) fn new(segment: &'a Segment<F>) -> Self {
         Self {
             segment,
             offset: SEGMENT_HEADER_BYTES as u64,
-            end: segment.header().footer_offset(),
+            end: segment.frames_end(),
             block: Bytes::new(),
             block_offset: 0,
         }
