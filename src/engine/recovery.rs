@@ -362,7 +362,7 @@ impl<'a, D: Disk> Walk<'a, D> {
             }
             let reason = reason(segment, scanned)?;
             scan.go_back_to(offset);
-            let Some(frame) = self.find_evidence(segment, scan, sealed_end.is_some())? else {
+            let Some(frame) = self.first_good_behind(segment, scan, sealed_end.is_some())? else {
                 scan.go_back_to(offset);
                 return Ok(());
             };
@@ -371,19 +371,25 @@ impl<'a, D: Disk> Walk<'a, D> {
         }
     }
 
-    /// Returns the next frame that shows that what stands at the scan's offset had been durable: in a
-    /// sealed segment any that goes on with the log, else one that was written when it was.
-    fn find_evidence(
+    /// Returns the next frame that goes on with the log, if what stands at the scan's offset had been
+    /// durable: always in a sealed segment, else if a frame shows that it was written when it was.
+    fn first_good_behind(
         &self,
         segment: &Segment<D::File>,
         scan: &mut Scan<'_, D::File>,
         is_sealed: bool,
     ) -> Result<Option<Frame>> {
-        let place = segment.location(scan.offset());
+        let offset = scan.offset();
+        let place = segment.location(offset);
         let zeros_max = if is_sealed { u64::MAX } else { self.depth.zeros_max() };
-        scan.search(zeros_max, |frame| {
-            self.goes_on(frame) && (is_sealed || frame.header().durable_upto > place)
-        })
+        if !is_sealed {
+            let shows = |frame: &Frame| self.goes_on(frame) && frame.header().durable_upto > place;
+            if scan.search(zeros_max, shows)?.is_none() {
+                return Ok(None);
+            }
+            scan.go_back_to(offset);
+        }
+        scan.search(zeros_max, |frame| self.goes_on(frame))
     }
 
     fn continues(&self, frame: &Frame) -> bool {
