@@ -34,8 +34,10 @@ impl<D: Disk> PositionScan<D> {
 
     fn read_next(&mut self) -> Result<RecordedEvent> {
         let mut place = match self.place.take() {
-            Some(place) => self.past_ended_frames(place)?,
-            None => self.locate()?,
+            Some(place) if place.events_left > 0 => place,
+            // What follows a frame may be what is damaged: then only the index knows what is good.
+            Some(place) if !self.reader.is_damaged() => self.past_ended_frames(place)?,
+            _ => self.locate()?,
         };
         let event = place.segment.event(place.event)?;
         if event.global_position() != self.next {
