@@ -19,6 +19,8 @@ pub(crate) enum Candidates {
     AnyOf(Vec<Candidates>),
     /// Positions in all of the sets.
     AllOf(Vec<Candidates>),
+    /// Positions in these ranges, both ends included.
+    Within(Vec<(GlobalPosition, GlobalPosition)>),
 }
 
 impl Candidates {
@@ -71,6 +73,14 @@ impl Candidates {
         }
     }
 
+    /// Adds positions that are lost: nobody knows what they matched, so a read has to meet them.
+    pub(crate) fn or_lost(self, lost: Vec<(GlobalPosition, GlobalPosition)>) -> Self {
+        match lost.is_empty() {
+            true => self,
+            false => Self::any_of([self, Self::Within(lost)]),
+        }
+    }
+
     /// Tells whether every position is a candidate.
     pub(crate) fn are_all(&self) -> bool {
         matches!(self, Self::Everything)
@@ -83,6 +93,10 @@ impl Candidates {
             Self::Term(postings) => postings.first_from(position),
             Self::AnyOf(sets) => sets.iter().filter_map(|set| set.first_from(position)).min(),
             Self::AllOf(sets) => agree(position, sets, Self::first_from),
+            Self::Within(ranges) => {
+                let ahead = ranges.iter().filter(|(_, last)| *last >= position);
+                ahead.map(|(first, _)| (*first).max(position)).min()
+            }
         }
     }
 
@@ -93,6 +107,10 @@ impl Candidates {
             Self::Term(postings) => postings.last_to(position),
             Self::AnyOf(sets) => sets.iter().filter_map(|set| set.last_to(position)).max(),
             Self::AllOf(sets) => agree(position, sets, Self::last_to),
+            Self::Within(ranges) => {
+                let behind = ranges.iter().filter(|(first, _)| *first <= position);
+                behind.map(|(_, last)| (*last).min(position)).max()
+            }
         }
     }
 

@@ -121,6 +121,36 @@ impl<D: Disk> Reader<D> {
         })
     }
 
+    /// Tells whether damage was found when the store was opened.
+    pub(crate) fn is_damaged(&self) -> bool {
+        !self.damage.is_empty()
+    }
+
+    /// Returns the ranges of positions that were found lost when the store was opened, both ends
+    /// included.
+    fn lost_ranges(&self) -> Vec<(GlobalPosition, GlobalPosition)> {
+        let behind = |damage: &Damage| damage.first_good_after.unwrap_or(GlobalPosition::MAX);
+        let ranges = self.damage.iter();
+        ranges.filter_map(|one| Some((one.first_lost?, behind(one).previous()))).collect()
+    }
+
+    /// Returns how many positions with good ones behind them were found lost, at least.
+    fn lost_count(&self) -> u64 {
+        let ends =
+            self.damage.iter().filter_map(|one| Some((one.first_lost?, one.first_good_after?)));
+        ends.map(|(lost, good)| good.distance_from(lost)).fold(0, u64::saturating_add)
+    }
+
+    /// Returns the error for an event that is not there though a later one of its stream is.
+    fn lost_before(&self, position: GlobalPosition) -> Error {
+        let before =
+            self.damage.iter().filter(|one| one.first_lost.is_some_and(|it| it < position));
+        match before.max_by_key(|one| one.first_lost) {
+            Some(damage) => damage.clone().into(),
+            None => self.misplaced(self.index.locate(position).unwrap_or_default()),
+        }
+    }
+
     /// Returns the damage that was found at opening and in which a position is lost.
     fn known_damage(&self, position: GlobalPosition) -> Option<&Damage> {
         self.damage.iter().find(|damage| {
@@ -256,7 +286,7 @@ impl<D: Disk> Reader<D> {
         let Some((first, last)) = self.recorded_within(&filter, first, last)? else {
             return Ok(Events::empty());
         };
-        let candidates = Candidates::of(self, query, &filter);
+        let candidates = Candidates::of(self, query, &filter).or_lost(self.lost_ranges());
         let reader = Arc::clone(self);
         let query = query.clone();
         let matches = move |event: &Result<RecordedEvent>| match event {
@@ -284,32 +314,41 @@ impl<D: Disk> Reader<D> {
     ) -> Result<Option<(GlobalPosition, GlobalPosition)>> {
         let (from, to) = filter.recorded_bounds();
         let first = match from {
-            Some(from) => self.bisect(first, last.next(), |recorded_at| recorded_at < from)?,
+            Some(from) => {
+                let is_before = |time: Option<Timestamp>| time.is_some_and(|time| time < from);
+                self.bisect(first, last.next(), is_before)?
+            }
             None => first,
         };
         let behind = match to {
             Some(to) if first <= last => {
-                self.bisect(first, last.next(), |recorded_at| recorded_at <= to)?
+                let is_within = |time: Option<Timestamp>| time.is_none_or(|time| time <= to);
+                self.bisect(first, last.next(), is_within)?
             }
             _ => last.next(),
         };
         Ok((first < behind).then(|| (first, behind.previous())))
     }
 
-    /// Returns the first position from `low` on whose commit time is not `before`, or `high`. A
-    /// position that can not be read counts as not before: it is met, and reported, by the read.
+    /// Returns the first position from `low` on whose commit time is not `before`, or `high`. The time
+    /// of a position that can not be read is `None`: it counts so that the read meets, and reports,
+    /// it.
     fn bisect(
         &self,
         mut low: GlobalPosition,
         mut high: GlobalPosition,
-        before: impl Fn(Timestamp) -> bool,
+        before: impl Fn(Option<Timestamp>) -> bool,
     ) -> Result<GlobalPosition> {
         while low < high {
             let middle = low.advanced_by(high.distance_from(low) / 2);
-            match self.event_at(middle) {
-                Ok(event) if before(event.recorded_at()) => low = middle.next(),
-                Ok(_) | Err(Error::Damage(_)) => high = middle,
+            let recorded_at = match self.event_at(middle) {
+                Ok(event) => Some(event.recorded_at()),
+                Err(Error::Damage(_)) => None,
                 Err(error) => return Err(error),
+            };
+            match before(recorded_at) {
+                true => low = middle.next(),
+                false => high = middle,
             }
         }
         Ok(low)
@@ -337,21 +376,32 @@ struct StreamWalk<D: Disk> {
 }
 
 impl<D: Disk> StreamWalk<D> {
-    /// Returns a posting that no event of the version comes before: the version's own rank, which
-    /// another stream with the same hash can only push back.
+    /// Returns a posting that the event with the version does not come before: the version's own
+    /// rank, which another stream with the same hash can only push back, less the events that may be
+    /// lost before it.
     fn rank_of(&self, version: StreamVersion) -> Option<GlobalPosition> {
-        self.postings.at_rank(version.previous().get())
+        let rank = version.previous().get();
+        self.postings.at_rank(rank.saturating_sub(self.reader.lost_count()))
     }
 
     fn forward(self, first: StreamVersion) -> BoxedEvents {
         let mut next = self.rank_of(first);
+        let mut wanted = first;
         Box::new(std::iter::from_fn(move || {
             loop {
                 let position = next.filter(|position| *position <= self.newest)?;
                 next = self.postings.first_from(position.next());
-                match self.reader.event_at(position) {
-                    Ok(event) if !event.is_in(&self.stream) => {}
-                    event => return Some(event),
+                let event = match self.reader.event_at(position) {
+                    Ok(event) if !event.is_in(&self.stream) => continue,
+                    Ok(event) => event,
+                    Err(error) => return Some(Err(error)),
+                };
+                if event.stream_version() > wanted {
+                    return Some(Err(self.reader.lost_before(position)));
+                }
+                if event.stream_version() == wanted {
+                    wanted = wanted.next();
+                    return Some(Ok(event));
                 }
             }
         }))
@@ -359,13 +409,24 @@ impl<D: Disk> StreamWalk<D> {
 
     fn backward(self, last: StreamVersion) -> Result<BoxedEvents> {
         let mut next = self.last_at(last)?;
+        // The version behind the one that comes next, once an event of the stream was met.
+        let mut behind: Option<StreamVersion> = None;
         Ok(Box::new(std::iter::from_fn(move || {
             loop {
                 let position = next?;
                 next = self.postings.last_to(position.previous());
-                match self.reader.event_at(position) {
-                    Ok(event) if !event.is_in(&self.stream) => {}
-                    event => return Some(event),
+                let event = match self.reader.event_at(position) {
+                    Ok(event) if !event.is_in(&self.stream) => continue,
+                    Ok(event) => event,
+                    Err(error) => return Some(Err(error)),
+                };
+                let version = event.stream_version();
+                let skips = behind.replace(version).is_some_and(|behind| version.next() < behind);
+                if skips && version < last {
+                    return Some(Err(self.reader.lost_before(position.next())));
+                }
+                if version <= last {
+                    return Some(Ok(event));
                 }
             }
         })))
