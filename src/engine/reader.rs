@@ -248,31 +248,18 @@ impl<D: Disk> Reader<D> {
         let Some((first, last)) = options.range(StreamVersion::MAX) else {
             return Ok(Events::empty());
         };
-        let start = match options.order() {
-            Direction::Forward => first,
-            Direction::Backward => last,
-        };
         let postings = self.stream_postings(stream);
         let walk =
             StreamWalk { reader: Arc::clone(self), stream: stream.clone(), postings, newest };
         let events = match options.order() {
-            Direction::Forward => walk.forward(start),
-            Direction::Backward => walk.backward(start)?,
-        };
-        let within = move |event: &RecordedEvent| (first..=last).contains(&event.stream_version());
-        let order = options.order();
-        let until = move |event: &RecordedEvent| match order {
-            Direction::Forward => event.stream_version() <= last,
-            Direction::Backward => event.stream_version() >= first,
+            Direction::Forward => walk.forward(first, last),
+            Direction::Backward => walk.backward(first, last)?,
         };
         let filter = options.passing().clone();
-        let events = events.take_while(move |event| event.as_ref().map_or(true, until)).filter(
-            move |event| match event {
-                Ok(event) => within(event) && filter.matches(event),
-                Err(_) => true,
-            },
-        );
-        Ok(limited(events, options.count_max()))
+        let passes = move |event: &Result<RecordedEvent>| {
+            event.as_ref().map_or(true, |it| filter.matches(it))
+        };
+        Ok(limited(events.filter(passes), options.count_max()))
     }
 
     /// Reads the events of the whole store that match a query.
@@ -384,11 +371,12 @@ impl<D: Disk> StreamWalk<D> {
         self.postings.at_rank(rank.saturating_sub(self.reader.lost_count()))
     }
 
-    fn forward(self, first: StreamVersion) -> BoxedEvents {
+    /// Gives the versions from `first` to `last`, every one of them or an error for what is lost.
+    fn forward(self, first: StreamVersion, last: StreamVersion) -> BoxedEvents {
         let mut next = self.rank_of(first);
         let mut wanted = first;
         Box::new(std::iter::from_fn(move || {
-            loop {
+            while wanted <= last {
                 let position = next.filter(|position| *position <= self.newest)?;
                 next = self.postings.first_from(position.next());
                 let event = match self.reader.event_at(position) {
@@ -404,15 +392,18 @@ impl<D: Disk> StreamWalk<D> {
                     return Some(Ok(event));
                 }
             }
+            None
         }))
     }
 
-    fn backward(self, last: StreamVersion) -> Result<BoxedEvents> {
+    /// As `forward`, from `last` to `first`.
+    fn backward(self, first: StreamVersion, last: StreamVersion) -> Result<BoxedEvents> {
         let mut next = self.last_at(last)?;
-        // The version behind the one that comes next, once an event of the stream was met.
-        let mut behind: Option<StreamVersion> = None;
+        // The version of the event before in this walk: the one behind in the stream.
+        let mut behind = StreamVersion::MAX;
+        let mut has_begun = false;
         Ok(Box::new(std::iter::from_fn(move || {
-            loop {
+            while behind > first {
                 let position = next?;
                 next = self.postings.last_to(position.previous());
                 let event = match self.reader.event_at(position) {
@@ -421,7 +412,8 @@ impl<D: Disk> StreamWalk<D> {
                     Err(error) => return Some(Err(error)),
                 };
                 let version = event.stream_version();
-                let skips = behind.replace(version).is_some_and(|behind| version.next() < behind);
+                let skips = std::mem::replace(&mut has_begun, true) && version.next() < behind;
+                behind = version;
                 if skips && version < last {
                     return Some(Err(self.reader.lost_before(position.next())));
                 }
@@ -429,6 +421,7 @@ impl<D: Disk> StreamWalk<D> {
                     return Some(Ok(event));
                 }
             }
+            None
         })))
     }
 
