@@ -91,9 +91,10 @@ impl<D: Disk> Rotation<D> {
             }
         };
         if let Some((header, preallocation)) = wanted {
-            let prepared = prepare(&self.disk, header, preallocation);
-            *self.spare.lock() = prepared.map_or(Spare::None, Spare::Ready);
-            self.changed.notify_all();
+            let mut preparation = Preparation { rotation: self, outcome: Spare::None };
+            if let Ok(segment) = prepare(&self.disk, header, preallocation) {
+                preparation.outcome = Spare::Ready(segment);
+            }
         }
     }
 
@@ -125,6 +126,19 @@ impl<D: Disk> Rotation<D> {
             Spare::Ready(segment) => segment.file().allocated_bytes().unwrap_or_default(),
             _ => 0,
         }
+    }
+}
+
+/// The duty to end a preparation, however it ends: whoever waits for it goes on after a panic too.
+struct Preparation<'a, D: Disk> {
+    rotation: &'a Rotation<D>,
+    outcome: Spare<D>,
+}
+
+impl<D: Disk> Drop for Preparation<'_, D> {
+    fn drop(&mut self) {
+        *self.rotation.spare.lock() = std::mem::replace(&mut self.outcome, Spare::None);
+        self.rotation.changed.notify_all();
     }
 }
 
