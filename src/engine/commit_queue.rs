@@ -67,6 +67,8 @@ struct State {
     expected_callers: usize,
     /// Whether a commit was written after the last watermark.
     is_unmarked: bool,
+    /// Whether the background thread has been asked for a watermark that is still to come.
+    is_mark_due: bool,
 }
 
 enum Status {
@@ -122,6 +124,7 @@ impl<D: Disk> CommitQueue<D> {
             next_position: reader.durable().next(),
             expected_callers: 1,
             is_unmarked,
+            is_mark_due: is_unmarked,
         };
         Self {
             reader,
@@ -205,7 +208,8 @@ impl<D: Disk> CommitQueue<D> {
         let first_position = state.next_position;
         frame.place(first_position, decision.writes.iter().map(|write| write.stream_version));
         state.next_position = first_position.advanced_by(decision.writes.len() as u64);
-        if !mem::replace(&mut state.is_unmarked, true) {
+        state.is_unmarked = true;
+        if !mem::replace(&mut state.is_mark_due, true) {
             self.bell.ring(Call::Mark);
         }
         state.staged.add(mem::take(commit), decision.writes);
@@ -321,7 +325,8 @@ impl<D: Disk> CommitQueue<D> {
     /// Writes a watermark if a commit was written after the last one. It shows later that the commit
     /// had been durable.
     pub(crate) fn mark(&self) -> Result<()> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.is_mark_due = false;
         state.check_open()?;
         match state.is_unmarked {
             true => self.write_watermark(state, FrameKind::Watermark),
@@ -345,7 +350,11 @@ impl<D: Disk> CommitQueue<D> {
         let frame = watermark(kind, state.next_position);
         state.is_unmarked = false;
         let caller = state.gathering.add(frame);
-        self.take_part(state, &caller)
+        let written = self.take_part(state, &caller);
+        if written.is_err() {
+            self.state.lock().is_unmarked = true;
+        }
+        written
     }
 
     /// Returns the position of the last event that was admitted, durable or not.
