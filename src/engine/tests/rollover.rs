@@ -1,0 +1,113 @@
+//! How segments follow each other, and the largest commits there are.
+
+use super::*;
+use crate::limits::{COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX};
+
+fn commit_of(payloads: &[usize], first: u64) -> Commit {
+    let events = (first..).zip(payloads).map(|(number, bytes)| event(number, *bytes)).collect();
+    Commit::new().append(&stream("one"), ExpectedVersion::Any, events)
+}
+
+#[test]
+fn a_commit_larger_than_the_spare_gets_a_segment_of_its_size() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk);
+    (1..=4).for_each(|number| drop(append_sized(&engine, number, SIXTH).unwrap()));
+    wait_until(|| disk.files().contains(&segment_path(2)));
+    append_sized(&engine, 5, 300_000).unwrap();
+    append_sized(&engine, 6, 8).unwrap();
+    let large = frame_of(&disk, 5);
+    assert_eq!(large.segment, 3, "the spare is sealed without a frame");
+    assert_holds(&engine, 6);
+    engine.close().unwrap();
+    assert_goes_on(&disk, 6);
+}
+
+#[test]
+fn a_first_commit_larger_than_the_first_segment_is_taken() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk);
+    append_sized(&engine, 1, 200_000).unwrap();
+    assert_holds(&engine, 1);
+    engine.close().unwrap();
+    assert_goes_on(&disk, 1);
+}
+
+#[test]
+fn a_commit_of_nearly_its_limit_is_taken_and_one_over_it_is_refused() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk);
+    let sixteenth = COMMIT_BYTES_MAX as usize / 16;
+    // What surrounds the payloads takes about two kilobytes.
+    let mut payloads = [sixteenth; 16];
+    payloads[15] -= 4096;
+    engine.commit(commit_of(&payloads, 1)).unwrap();
+    payloads[15] += 4096;
+    let refused = engine.commit(commit_of(&payloads, 17));
+    assert!(matches!(refused, Err(Error::Limit { what: "bytes of a commit", .. })));
+    append(&engine, 17).unwrap();
+    engine.close().unwrap();
+    let engine = open(&disk);
+    assert_eq!(engine.findings(), []);
+    assert_holds(&engine, 17);
+}
+
+#[test]
+fn a_commit_of_one_event_too_many_is_refused_and_one_of_the_most_is_taken() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk);
+    let most = u64::from(COMMIT_EVENTS_MAX);
+    let commit = |count: u64| {
+        let events = (1..=count).map(|number| event(number, 8)).collect();
+        Commit::new().append(&stream("one"), ExpectedVersion::NoStream, events)
+    };
+    let refused = engine.commit(commit(most + 1));
+    assert!(matches!(refused, Err(Error::Limit { what: "events of a commit", .. })));
+    let result = engine.commit(commit(most)).unwrap();
+    assert_eq!(result.global_position.get(), most);
+    engine.close().unwrap();
+    let engine = open(&disk);
+    assert_eq!(engine.reader().durable().get(), most);
+    assert_eq!(append(&engine, most + 1).unwrap().new_version.get(), most + 1);
+}
+
+#[test]
+fn a_group_that_spans_segments_is_written_in_parts() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk);
+    let hold = disk.hold(Operation::Sync);
+    std::thread::scope(|scope| {
+        let engine = &engine;
+        let write = move |number: u64| append_sized(engine, number, 20_000);
+        let mut callers = vec![scope.spawn(move || write(1))];
+        hold.wait_for_a_call();
+        for number in 2..=10 {
+            callers.push(scope.spawn(move || write(number)));
+            wait_for_admitted(engine, number);
+        }
+        drop(hold);
+        for (number, caller) in (1..).zip(callers) {
+            assert_eq!(caller.join().unwrap().unwrap().global_position.get(), number);
+        }
+    });
+    assert!(frame_of(&disk, 10).segment >= 4);
+    assert_holds(&engine, 10);
+    engine.close().unwrap();
+    assert_goes_on(&disk, 10);
+}
+
+#[test]
+fn the_spare_of_one_run_is_used_by_the_next() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk);
+    (1..=4).for_each(|number| drop(append_sized(&engine, number, SIXTH).unwrap()));
+    wait_until(|| disk.files().contains(&segment_path(2)));
+    drop(engine);
+    let spare = disk.bytes_of(&segment_path(2)).unwrap();
+    let engine = open(&disk);
+    let renames = disk.calls(Operation::Rename);
+    (5..=7).for_each(|number| drop(append_sized(&engine, number, SIXTH).unwrap()));
+    assert_eq!(frame_of(&disk, 7).segment, 2);
+    assert_eq!(disk.calls(Operation::Rename), renames, "no segment was made");
+    assert_eq!(disk.bytes_of(&segment_path(2)).unwrap()[..4096], spare[..4096]);
+}
