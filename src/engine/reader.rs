@@ -417,7 +417,7 @@ impl<D: Disk> StreamWalk<D> {
                 if skips && version < last {
                     return Some(Err(self.reader.lost_before(position.next())));
                 }
-                if version <= last {
+                if (first..=last).contains(&version) {
                     return Some(Ok(event));
                 }
             }
