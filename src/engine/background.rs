@@ -75,6 +75,10 @@ impl Bell {
 
     fn is_idle(&self, calls: &mut MutexGuard<'_, Calls>, newest: impl Fn() -> u64) -> bool {
         let before = MutexGuard::unlocked(calls, &newest);
+        if calls.stop || calls.prepare {
+            // It was rung for while nobody listened.
+            return false;
+        }
         let timed_out = self.rung.wait_for(calls, IDLE).timed_out();
         timed_out && MutexGuard::unlocked(calls, &newest) == before
     }
