@@ -119,7 +119,7 @@ fn a_stop_at_any_call_keeps_every_acknowledged_commit() {
         let disk = MemoryDisk::new();
         disk.limit_bytes_per_call(7000);
         disk.stop_at(nth);
-        let acknowledged = append_until_failure(&disk, 16);
+        let acknowledged = append_until_failure(&disk, 13);
         let was_met = !disk.is_to_fail();
         disk.mend();
         let engine = open(&disk);
@@ -129,7 +129,7 @@ fn a_stop_at_any_call_keeps_every_acknowledged_commit() {
         drop(engine);
         assert_goes_on(&disk, there);
         if !was_met {
-            return assert_eq!(acknowledged, 16);
+            return assert_eq!(acknowledged, 13);
         }
     }
 }
@@ -139,7 +139,7 @@ fn a_failure_of_any_call_keeps_every_acknowledged_commit_and_loses_no_room() {
     for nth in 1.. {
         let disk = MemoryDisk::new();
         disk.fail_any(nth, ErrorKind::StorageFull);
-        let acknowledged = append_until_failure(&disk, 16);
+        let acknowledged = append_until_failure(&disk, 13);
         let was_met = !disk.is_to_fail();
         disk.mend();
         let engine = open(&disk);
@@ -148,7 +148,7 @@ fn a_failure_of_any_call_keeps_every_acknowledged_commit_and_loses_no_room() {
         drop(engine);
         assert_goes_on(&disk, there);
         if !was_met {
-            return assert_eq!(acknowledged, 16);
+            return assert_eq!(acknowledged, 13);
         }
     }
 }
