@@ -1,0 +1,52 @@
+//! Flips bits of a small store that was closed cleanly, one at a time: every byte that holds
+//! something, and a sample of the zeros (`ANNALS_FLIP_STEP`, 1 for all of them).
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::store::{Noticed, Original, fast_directory, size_from};
+
+const THREADS: usize = 2;
+
+fn offsets(bytes: &[u8], step: usize) -> impl Iterator<Item = usize> {
+    let is_tried = move |(offset, byte): &(usize, &u8)| **byte != 0 || offset.is_multiple_of(step);
+    bytes.iter().enumerate().filter(is_tried).map(|(offset, _)| offset)
+}
+
+fn flip(directory: &Path, file: &Path, offset: usize, byte: u8) {
+    let opened = OpenOptions::new().write(true).open(directory.join(file)).unwrap();
+    opened.write_all_at(&[byte ^ (1 << (offset % 8))], offset as u64).unwrap();
+}
+
+#[test]
+fn no_flipped_bit_goes_unnoticed_changes_an_event_or_gives_a_position_out_twice() {
+    let directory = fast_directory();
+    let original = Original::make(directory.path());
+    let step = usize::try_from(size_from("ANNALS_FLIP_STEP", 1021)).unwrap();
+    let all: Vec<(&PathBuf, usize)> = original
+        .files
+        .iter()
+        .flat_map(|(file, bytes)| offsets(bytes, step).map(move |offset| (file, offset)))
+        .collect();
+    let unnoticed: Vec<_> = std::thread::scope(|scope| {
+        let check = |thread: usize| {
+            let path = directory.path().join(thread.to_string());
+            let (original, all) = (&original, &all);
+            move || {
+                let mut unnoticed = Vec::new();
+                for (file, offset) in all.iter().skip(thread).step_by(THREADS) {
+                    original.write_to(&path);
+                    flip(&path, file, *offset, original.files[*file][*offset]);
+                    if original.check(&path, Some(file)) == Noticed::No {
+                        unnoticed.push((*file, *offset));
+                    }
+                }
+                unnoticed
+            }
+        };
+        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(check(thread))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(unnoticed.is_empty(), "of {} flips: {unnoticed:?}", all.len());
+}
