@@ -179,7 +179,8 @@ fn check_version(version: u32, flags: u32) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Tells whether all bytes are zero, a cache line at a time.
+/// Tells whether all bytes are zero, by comparing them with zeros: as fast without optimisation.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
-    bytes.chunks(64).all(|line| line.iter().fold(0, |seen, byte| seen | byte) == 0)
+    static ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|part| ZEROS.starts_with(part))
 }
