@@ -1,5 +1,6 @@
-//! Flips bits of a small store that was closed cleanly, one at a time: every byte that holds
-//! something, and a sample of the zeros (`ANNALS_FLIP_STEP`, 1 for all of them).
+//! Flips bits of a small store that was closed cleanly, one at a time: in every byte that holds
+//! something, in the zeros next to those, which belong to the same fields, and in a sample of the
+//! other zeros (`ANNALS_FLIP_STEP`, 1 for all of them).
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -9,9 +10,14 @@ use crate::store::{Noticed, Original, fast_directory, size_from};
 
 const THREADS: usize = 2;
 
+/// How far from a byte that holds something a zero is still taken for one that means something.
+const NEAR: usize = 8;
+
 fn offsets(bytes: &[u8], step: usize) -> impl Iterator<Item = usize> {
-    let is_tried = move |(offset, byte): &(usize, &u8)| **byte != 0 || offset.is_multiple_of(step);
-    bytes.iter().enumerate().filter(is_tried).map(|(offset, _)| offset)
+    (0..bytes.len()).filter(move |offset| {
+        let around = offset.saturating_sub(NEAR)..(offset + NEAR).min(bytes.len());
+        offset.is_multiple_of(step) || bytes[around].iter().any(|byte| *byte != 0)
+    })
 }
 
 fn flip(directory: &Path, file: &Path, offset: usize, byte: u8) {

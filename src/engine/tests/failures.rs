@@ -307,6 +307,27 @@ fn a_second_writer_is_refused_until_the_first_is_closed() {
 }
 
 #[test]
+fn opening_makes_the_log_durable_and_drops_the_cache_before_it_believes_it() {
+    let disk = closed_after(&[8]);
+    for operation in [Operation::Sync, Operation::Evict] {
+        disk.fail(operation, 1, ErrorKind::Other);
+        assert!(matches!(try_open(&disk), Err(Error::Io { .. })), "{operation:?}");
+        disk.fail(operation, 1, ErrorKind::Other);
+        let refused = Engine::open_read_only(disk.clone());
+        assert!(matches!(refused, Err(Error::Io { .. })), "{operation:?}");
+    }
+    let failed_read = |nth| {
+        disk.fail(Operation::Read, nth, ErrorKind::Other);
+        let refused = try_open(&disk).map(drop);
+        disk.mend();
+        refused
+    };
+    assert!(matches!(failed_read(3), Err(Error::Read { .. })), "never the end of the log");
+    assert!((1..20).all(|nth| failed_read(nth).is_err() || nth > 5));
+    assert_goes_on(&disk, 1);
+}
+
+#[test]
 fn the_epoch_grows_with_every_opening_that_writes() {
     let disk = MemoryDisk::new();
     for number in 1..=3 {
