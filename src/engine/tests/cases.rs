@@ -149,7 +149,7 @@ fn case_b_a_bad_header_of_the_only_segment_is_damage() {
 fn closed_with_spare() -> MemoryDisk {
     let disk = MemoryDisk::new();
     let engine = open(&disk);
-    (1..=4).for_each(|number| drop(append_sized(&engine, number, SIXTH).unwrap()));
+    append_all(&engine, 1..=4, SIXTH);
     wait_until(|| disk.files().contains(&segment_path(2)));
     engine.close().unwrap();
     disk
@@ -165,7 +165,7 @@ fn case_c_a_spare_with_a_bad_header_is_set_aside() {
     let engine = open(&disk);
     assert_eq!(engine.findings().len(), 1);
     assert_eq!(engine.findings()[0].severity, Severity::Note);
-    (5..=20).for_each(|number| drop(append_sized(&engine, number, SIXTH).unwrap()));
+    append_all(&engine, 5..=20, SIXTH);
     engine.close().unwrap();
     let kept = format!("{}.unusable", segment_path(2));
     assert_eq!(disk.bytes_of(&kept).unwrap(), spare);

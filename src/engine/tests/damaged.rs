@@ -26,7 +26,7 @@ fn versions(events: &[RecordedEvent]) -> Vec<u64> {
     events.iter().map(|event| event.stream_version().get()).collect()
 }
 
-fn is_damage(error: Option<Error>) -> bool {
+fn is_damage(error: &Option<Error>) -> bool {
     matches!(error, Some(Error::Damage(_)))
 }
 
@@ -36,10 +36,10 @@ fn a_stream_with_a_lost_event_ends_with_an_error_there_in_both_directions() {
     let engine = open_read_only(&two_streams_damaged_at(5, 10));
     let (events, error) = read_stream(&engine, &StreamRead::new());
     assert_eq!(versions(&events), [1, 2]);
-    assert!(is_damage(error));
+    assert!(is_damage(&error));
     let (events, error) = read_stream(&engine, &StreamRead::new().backward());
     assert_eq!(versions(&events), [5, 4]);
-    assert!(is_damage(error));
+    assert!(is_damage(&error));
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn what_is_before_and_behind_a_lost_event_of_a_stream_can_be_asked_for() {
     let engine = open_read_only(&two_streams_damaged_at(5, 10));
     let given = |options: StreamRead| {
         let (events, error) = read_stream(&engine, &options);
-        (versions(&events), is_damage(error))
+        (versions(&events), is_damage(&error))
     };
     assert_eq!(given(StreamRead::new().from(4)), (vec![4, 5], false));
     assert_eq!(given(StreamRead::new().from(3)), (vec![], true));
@@ -72,7 +72,7 @@ fn a_query_meets_what_is_lost_since_nobody_knows_what_it_matched() {
     let query = Query::category("Test");
     let given = |options: GlobalRead| {
         let (events, error) = split(engine.reader().read(&query, &options));
-        (positions(&events), is_damage(error))
+        (positions(&events), is_damage(&error))
     };
     assert_eq!(given(GlobalRead::new()), (vec![1, 2, 3, 4], true));
     assert_eq!(given(GlobalRead::new().from(6)), (vec![6, 7, 8, 9, 10], false));
@@ -86,7 +86,7 @@ fn a_bound_in_time_never_hides_what_is_lost() {
     let second = |number: i64| Timestamp::from_micros(1_000_000 * number);
     let given = |options: GlobalRead| {
         let (events, error) = split(engine.reader().read(&Query::all(), &options));
-        (positions(&events), is_damage(error))
+        (positions(&events), is_damage(&error))
     };
     let to_eighth = Filter::new().recorded_to(second(8));
     assert_eq!(given(GlobalRead::new().filter(to_eighth.clone())), (vec![1, 2, 3, 4], true));
@@ -102,7 +102,7 @@ fn a_damaged_mark_takes_no_event_with_it() {
     let disk = MemoryDisk::new();
     for round in 0..2 {
         let engine = open(&disk);
-        (1..=3).for_each(|number| drop(append(&engine, 3 * round + number).unwrap()));
+        append_all(&engine, 3 * round + 1..=3 * round + 3, 8);
         engine.close().unwrap();
     }
     let mark = frames(&disk).into_iter().find(|frame| frame.kind != FrameKind::Commit).unwrap();
@@ -119,7 +119,7 @@ fn a_damaged_mark_takes_no_event_with_it() {
 fn damage_done_while_a_store_is_open_is_an_error_at_that_event() {
     let disk = MemoryDisk::new();
     let engine = open(&disk);
-    (1..=3).for_each(|number| drop(append(&engine, number).unwrap()));
+    append_all(&engine, 1..=3, 8);
     let frame = frame_of(&disk, 2);
     flip(&disk, &frame.path, frame.end() - 4);
     let (events, error) = read_from(&engine, 1);

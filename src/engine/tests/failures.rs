@@ -90,7 +90,7 @@ fn a_failed_seal_poisons_the_store_until_it_is_opened_again() {
     for operation in [Operation::Write, Operation::Sync] {
         let disk = MemoryDisk::new();
         let engine = open(&disk);
-        (1..=6).for_each(|number| drop(append_sized(&engine, number, SIXTH).unwrap()));
+        append_all(&engine, 1..=6, SIXTH);
         wait_until(|| disk.files().contains(&segment_path(2)));
         disk.fail(operation, 1, ErrorKind::Other);
         assert!(is_unknown(&append_sized(&engine, 7, SIXTH)));
@@ -144,7 +144,7 @@ fn a_full_device_is_a_rejection_and_the_store_goes_on_once_there_is_room() {
 fn a_full_device_rejects_everybody_who_waits_and_all_may_try_again() {
     let disk = MemoryDisk::new();
     let engine = open(&disk);
-    (1..=6).for_each(|number| drop(append_sized(&engine, number, SIXTH).unwrap()));
+    append_all(&engine, 1..=6, SIXTH);
     wait_until(|| disk.files().contains(&segment_path(2)));
     let hold = disk.hold(Operation::Sync);
     std::thread::scope(|scope| {
@@ -208,9 +208,9 @@ fn a_panic_while_a_segment_is_prepared_ahead_keeps_nobody_waiting() {
     let disk = MemoryDisk::new();
     let engine = open(&disk);
     disk.panic_at(Operation::Rename);
-    (1..=4).for_each(|number| drop(append_sized(&engine, number, SIXTH).unwrap()));
+    append_all(&engine, 1..=4, SIXTH);
     wait_until(|| !disk.is_to_fail());
-    (5..=20).for_each(|number| drop(append_sized(&engine, number, SIXTH).unwrap()));
+    append_all(&engine, 5..=20, SIXTH);
     engine.close().unwrap();
     assert_goes_on(&disk, 20);
 }
@@ -237,7 +237,7 @@ fn fill_segment(engine: &MemoryEngine) {
         match append_sized(engine, number, payload_bytes) {
             Ok(_) => number += 1,
             Err(Error::NoSpace { .. }) if payload_bytes > 8 => {
-                payload_bytes = payload_bytes / 2 + 4
+                payload_bytes = payload_bytes / 2 + 4;
             }
             Err(Error::NoSpace { .. }) => return,
             Err(error) => panic!("{error}"),

@@ -14,6 +14,7 @@ mod stops;
 mod threads;
 
 use std::io::ErrorKind;
+use std::ops::RangeInclusive;
 
 use super::recovery::{self, Depth};
 use super::{Engine, EngineOptions, Severity, verify};
@@ -84,6 +85,13 @@ fn append(engine: &MemoryEngine, number: u64) -> Result<AppendResult> {
 fn append_sized(engine: &MemoryEngine, number: u64, payload_bytes: usize) -> Result<AppendResult> {
     let events = vec![event(number, payload_bytes)];
     append_to(engine, &stream("one"), ExpectedVersion::Any, events)
+}
+
+/// Appends the events with these numbers, one by one.
+fn append_all(engine: &MemoryEngine, numbers: RangeInclusive<u64>, payload_bytes: usize) {
+    for number in numbers {
+        append_sized(engine, number, payload_bytes).unwrap();
+    }
 }
 
 fn read_from(engine: &MemoryEngine, position: u64) -> (Vec<RecordedEvent>, Option<Error>) {

@@ -12,7 +12,7 @@ fn commit_of(payloads: &[usize], first: u64) -> Commit {
 fn a_commit_larger_than_the_spare_gets_a_segment_of_its_size() {
     let disk = MemoryDisk::new();
     let engine = open(&disk);
-    (1..=4).for_each(|number| drop(append_sized(&engine, number, SIXTH).unwrap()));
+    append_all(&engine, 1..=4, SIXTH);
     wait_until(|| disk.files().contains(&segment_path(2)));
     append_sized(&engine, 5, 300_000).unwrap();
     append_sized(&engine, 6, 8).unwrap();
@@ -100,13 +100,13 @@ fn a_group_that_spans_segments_is_written_in_parts() {
 fn the_spare_of_one_run_is_used_by_the_next() {
     let disk = MemoryDisk::new();
     let engine = open(&disk);
-    (1..=4).for_each(|number| drop(append_sized(&engine, number, SIXTH).unwrap()));
+    append_all(&engine, 1..=4, SIXTH);
     wait_until(|| disk.files().contains(&segment_path(2)));
     drop(engine);
     let spare = disk.bytes_of(&segment_path(2)).unwrap();
     let engine = open(&disk);
     let renames = disk.calls(Operation::Rename);
-    (5..=7).for_each(|number| drop(append_sized(&engine, number, SIXTH).unwrap()));
+    append_all(&engine, 5..=7, SIXTH);
     assert_eq!(frame_of(&disk, 7).segment, 2);
     assert_eq!(disk.calls(Operation::Rename), renames, "no segment was made");
     assert_eq!(disk.bytes_of(&segment_path(2)).unwrap()[..4096], spare[..4096]);

@@ -58,7 +58,7 @@ fn a_store_whose_making_failed_anywhere_is_made_by_the_next_opening() {
 fn torn() -> MemoryDisk {
     let disk = MemoryDisk::new();
     let engine = open(&disk);
-    (1..=5).for_each(|number| drop(append_sized(&engine, number, SIXTH).unwrap()));
+    append_all(&engine, 1..=5, SIXTH);
     wait_until(|| disk.files().contains(&segment_path(2)));
     let disk = crash(&disk);
     let last = frame_of(&disk, 5);

@@ -85,7 +85,9 @@ fn callers_who_wait_together_share_one_write_and_one_sync() {
         let before = (disk.calls(Operation::Write), disk.calls(Operation::Sync));
         drop(hold);
         first.join().unwrap().unwrap();
-        others.into_iter().for_each(|other| drop(other.join().unwrap().unwrap()));
+        for other in others {
+            other.join().unwrap().unwrap();
+        }
         let after = (disk.calls(Operation::Write), disk.calls(Operation::Sync));
         // The sync that was held back counts after it was let go; a pause may bring a mark.
         assert!(after.0 - before.0 <= 2, "writes");
@@ -148,6 +150,34 @@ fn a_conflict_with_an_event_on_its_way_is_told_once_it_is_durable() {
         assert!(twin.replayed, "the same event twice at once is one event");
     });
     assert_holds(&engine, 1);
+}
+
+#[test]
+fn an_event_that_comes_again_while_it_is_on_its_way_is_recorded_once() {
+    const TWINS: usize = 4;
+    for _ in 0..20 {
+        let disk = MemoryDisk::new();
+        let engine = open(&disk);
+        let hold = disk.hold(Operation::Sync);
+        let barrier = std::sync::Barrier::new(TWINS + 1);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| append(&engine, 1));
+            hold.wait_for_a_call();
+            let twin = || {
+                barrier.wait();
+                append(&engine, 1)
+            };
+            let twins: Vec<_> = (0..TWINS).map(|_| scope.spawn(twin)).collect();
+            barrier.wait();
+            (0..50).for_each(|_| std::thread::yield_now());
+            drop(hold);
+            assert!(!first.join().unwrap().unwrap().replayed);
+            for twin in twins {
+                assert!(twin.join().unwrap().unwrap().replayed);
+            }
+        });
+        assert_holds(&engine, 1);
+    }
 }
 
 #[test]
@@ -224,7 +254,7 @@ fn readers_and_writers_go_on_side_by_side_over_many_segments() {
                 }
             });
         }
-        (1..=60).for_each(|number| drop(append_sized(&engine, number, SIXTH).unwrap()));
+        append_all(&engine, 1..=60, SIXTH);
         is_done.store(true, Ordering::Release);
     });
     engine.close().unwrap();
