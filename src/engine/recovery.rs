@@ -35,6 +35,7 @@ use super::log::Segments;
 use crate::error::{Damage, Error, Result};
 use crate::format::{Fault, Footer, Frame, FrameKind, Location};
 use crate::io::{Disk, DiskFile, OpenMode};
+use crate::limits::COMMIT_BYTES_MAX;
 use crate::position::GlobalPosition;
 use crate::segment::{self, Scan, Scanned, Segment};
 use crate::timestamp::Timestamp;
@@ -55,6 +56,15 @@ impl Depth {
         match self {
             Self::Near => NEAR_ZEROS_BYTES,
             Self::Full => u64::MAX,
+        }
+    }
+
+    /// Returns how many zeros are passed over behind what stands where a frame would start. What is
+    /// no frame may have been one, and all the rest of it zeros of a payload.
+    fn zeros_max_behind(self, scanned: &Scanned) -> u64 {
+        match scanned {
+            Scanned::Blank => self.zeros_max(),
+            _ => self.zeros_max().max(COMMIT_BYTES_MAX.into()),
         }
     }
 }
@@ -320,7 +330,9 @@ impl<'a, D: Disk> Walk<'a, D> {
         let mut scan = Scan::new(segment);
         self.walk_frames(segment, &mut scan, None)?;
         let start = scan.offset();
-        scan.search(self.depth.zeros_max(), |_| false)?;
+        let zeros_max = self.depth.zeros_max_behind(&scan.advance()?);
+        scan.go_back_to(start);
+        scan.search(zeros_max, |_| false)?;
         self.note_cut(segment, start, scan.offset(), "a commit that was not finished");
         if has_bad_footer {
             let footer = segment.header().footer_offset();
@@ -360,9 +372,14 @@ impl<'a, D: Disk> Walk<'a, D> {
                 self.feed(frame)?;
                 continue;
             }
+            let zeros_max = match sealed_end {
+                Some(_) => u64::MAX,
+                None => self.depth.zeros_max_behind(&scanned),
+            };
             let reason = reason(segment, scanned)?;
             scan.go_back_to(offset);
-            let Some(frame) = self.first_good_behind(segment, scan, sealed_end.is_some())? else {
+            let is_sealed = sealed_end.is_some();
+            let Some(frame) = self.first_good_behind(segment, scan, is_sealed, zeros_max)? else {
                 scan.go_back_to(offset);
                 return Ok(());
             };
@@ -378,10 +395,10 @@ impl<'a, D: Disk> Walk<'a, D> {
         segment: &Segment<D::File>,
         scan: &mut Scan<'_, D::File>,
         is_sealed: bool,
+        zeros_max: u64,
     ) -> Result<Option<Frame>> {
         let offset = scan.offset();
         let place = segment.location(offset);
-        let zeros_max = if is_sealed { u64::MAX } else { self.depth.zeros_max() };
         if !is_sealed {
             let shows = |frame: &Frame| self.goes_on(frame) && frame.header().durable_upto > place;
             if scan.search(zeros_max, shows)?.is_none() {

@@ -366,6 +366,20 @@ fn case_j_zeros_in_the_place_of_a_durable_commit_are_damage() {
 }
 
 #[test]
+fn case_j_a_bad_commit_with_a_large_payload_of_zeros_is_damage() {
+    // Only four MiB of zeros were passed over, and the commit was cut as a torn tail.
+    let disk = crashed_after(&[8]);
+    let engine = open(&disk);
+    let zeros = NewEvent::new("Happened", vec![0; 5 << 20]);
+    append_to(&engine, &stream("one"), ExpectedVersion::Any, vec![zeros]).unwrap();
+    engine.close().unwrap();
+    let frame = frame_of(&disk, 2);
+    flip(&disk, &frame.path, frame.offset + 1);
+    let damage = assert_refused(&disk, &frame.path);
+    assert_eq!((damage.offset, damage.first_lost), (frame.offset, Some(GlobalPosition::new(2))));
+}
+
+#[test]
 fn case_k_a_bad_footer_before_a_segment_with_frames_is_damage() {
     let whole = closed_after(&FOUR_SEGMENTS);
     let footer = SEGMENT_BYTES - SEGMENT_FOOTER_BYTES as u64;
