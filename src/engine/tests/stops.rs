@@ -152,3 +152,13 @@ fn a_failure_of_any_call_keeps_every_acknowledged_commit_and_loses_no_room() {
         }
     }
 }
+
+#[test]
+fn what_an_interrupted_preparation_left_is_removed_by_the_next_opening() {
+    let disk = closed_after(&[8]);
+    for path in ["log/0000000000000002.tmp", "STORE.tmp"] {
+        disk.set_bytes(path, vec![7; 100]);
+    }
+    assert_goes_on(&disk, 1);
+    assert!(!disk.files().iter().any(|path| path.ends_with(".tmp")));
+}
