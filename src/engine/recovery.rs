@@ -383,6 +383,18 @@ impl<'a, D: Disk> Walk<'a, D> {
                 scan.go_back_to(offset);
                 return Ok(());
             };
+            // What had been durable before that frame was written stands there now, even if a writer
+            // at work had not yet written it when it was looked at.
+            let behind = scan.offset();
+            scan.forget();
+            scan.go_back_to(offset);
+            if let Scanned::Frame(frame) = scan.advance()?
+                && self.continues(&frame)
+            {
+                self.feed(&frame)?;
+                continue;
+            }
+            scan.go_back_to(behind);
             self.begin_damage(segment.path().clone(), offset, &reason);
             self.feed(&frame)?;
         }

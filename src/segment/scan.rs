@@ -59,9 +59,14 @@ impl<'a, F: DiskFile> Scan<'a, F> {
         self.offset
     }
 
-    /// Goes back to an offset that the scan has passed.
+    /// Goes to an offset where the scan has been.
     pub(crate) fn go_back_to(&mut self, offset: u64) {
         self.offset = offset;
+    }
+
+    /// Forgets what was read, so that what is looked at next is read anew.
+    pub(crate) fn forget(&mut self) {
+        self.block = Bytes::new();
     }
 
     /// Reads what stands at the present offset, and goes on behind it if it is a frame.
