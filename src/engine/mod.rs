@@ -16,6 +16,8 @@ mod finding;
 mod log;
 mod reader;
 mod recovery;
+#[cfg(test)]
+mod regression_tests;
 mod rotation;
 mod scan;
 mod staged;

@@ -33,9 +33,22 @@ pub(crate) struct Index {
 
 #[derive(Debug, Default)]
 struct Tables {
-    /// The location of every position from 1 on; location 0 stands for a position that is lost.
-    locations: Vec<Location>,
+    /// Ascending: one, and one more behind every gap of lost positions.
+    stretches: Vec<Stretch>,
     postings: HashMap<TermHash, Vec<GlobalPosition>, BuildHasherDefault<Identity>>,
+}
+
+/// The locations of positions that follow each other.
+#[derive(Debug)]
+struct Stretch {
+    first: GlobalPosition,
+    locations: Vec<Location>,
+}
+
+impl Stretch {
+    fn next_position(&self) -> GlobalPosition {
+        self.first.advanced_by(self.locations.len() as u64)
+    }
 }
 
 /// Where an event is and what it is looked up by.
@@ -55,9 +68,12 @@ impl Index {
     pub(crate) fn append<'a>(&self, entries: impl IntoIterator<Item = Entry<'a>>) {
         let mut tables = self.tables.write();
         for Entry { position, location, terms } in entries {
-            let Ok(slot) = usize::try_from(position.previous().get()) else { return };
-            tables.locations.resize(slot, Location::default());
-            tables.locations.push(location);
+            match tables.stretches.last_mut().filter(|last| last.next_position() == position) {
+                Some(last) => last.locations.push(location),
+                None => {
+                    tables.stretches.push(Stretch { first: position, locations: vec![location] });
+                }
+            }
             for term in terms {
                 let postings = tables.postings.entry(*term).or_default();
                 if postings.last() != Some(&position) {
@@ -69,9 +85,11 @@ impl Index {
 
     /// Returns where the event with a position is; `None` for one that is lost or not yet there.
     pub(crate) fn locate(&self, position: GlobalPosition) -> Option<Location> {
-        let slot = usize::try_from(position.get().checked_sub(1)?).ok()?;
-        let location = self.tables.read().locations.get(slot).copied();
-        location.filter(|location| *location != Location::default())
+        let tables = self.tables.read();
+        let behind = tables.stretches.partition_point(|stretch| stretch.first <= position);
+        let stretch = tables.stretches.get(behind.checked_sub(1)?)?;
+        let slot = usize::try_from(position.distance_from(stretch.first)).ok()?;
+        stretch.locations.get(slot).copied()
     }
 
     /// Returns the postings of a term.

@@ -1,0 +1,150 @@
+//! What once broke: each test shows a defect that reading the engine with fresh eyes has found.
+
+use std::io::ErrorKind;
+use std::thread;
+
+use crate::clock::{Clock, ClockHand};
+use crate::engine::{Engine, EngineOptions, Severity};
+use crate::error::{Error, Result};
+use crate::event::{NewEvent, RecordedEvent};
+use crate::format::{Location, PackedFrame, SEGMENT_HEADER_BYTES, SegmentHeader, Stamp};
+use crate::io::{Disk, MemoryDisk, Operation};
+use crate::limits::{Limits, SEGMENT_BYTES_MIN};
+use crate::position::{GlobalPosition, StreamVersion};
+use crate::segment;
+use crate::store::{Commit, ExpectedVersion, Filter, GlobalRead, Query, StreamRead};
+use crate::stream::StreamId;
+use crate::timestamp::Timestamp;
+
+const HEADER: usize = SEGMENT_HEADER_BYTES;
+
+fn options(segment_bytes: u64) -> (EngineOptions, ClockHand) {
+    let (clock, hand) = Clock::manual(Timestamp::from_micros(5));
+    (EngineOptions { segment_bytes, limits: Limits::default(), clock }, hand)
+}
+
+fn open(disk: &MemoryDisk, segment_bytes: u64) -> Result<Engine<MemoryDisk>> {
+    Engine::open(disk.clone(), &options(segment_bytes).0)
+}
+
+fn task() -> StreamId {
+    StreamId::new("Task", "task-1").unwrap()
+}
+
+fn append(engine: &Engine<MemoryDisk>, payload: impl Into<Vec<u8>>) {
+    let events = vec![NewEvent::new("Noted", payload.into())];
+    engine.commit(Commit::new().append(&task(), ExpectedVersion::Any, events)).unwrap();
+}
+
+/// Makes a store with one event a payload, and closes it.
+fn store_of(payloads: &[&str]) -> MemoryDisk {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, SEGMENT_BYTES_MIN).unwrap();
+    payloads.iter().for_each(|payload| append(&engine, *payload));
+    engine.close().unwrap();
+    disk
+}
+
+fn wait_until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        thread::yield_now();
+    }
+}
+
+fn segment_file(number: u64) -> String {
+    format!("log/{}", segment::name(number))
+}
+
+/// Changes one byte where `text` stands in the first segment.
+fn damage_at(disk: &MemoryDisk, text: &str) {
+    let mut bytes = disk.bytes_of(&segment_file(1)).unwrap();
+    let at = bytes.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
+    bytes[at] ^= 1;
+    disk.set_bytes(&segment_file(1), bytes);
+}
+
+fn header_of(disk: &MemoryDisk, number: u64) -> SegmentHeader {
+    SegmentHeader::decode(&disk.bytes_of(&segment_file(number)).unwrap()[..HEADER]).unwrap()
+}
+
+/// Writes a frame of one event as no writer would, with checksums that hold.
+fn forge(disk: &MemoryDisk, offset: u64, first_position: u64, epoch: u32, durable_upto: u64) {
+    let header = header_of(disk, 1);
+    let mut frame = PackedFrame::new();
+    frame.push(&task(), &NewEvent::new("Forged", "x")).unwrap();
+    frame.place(GlobalPosition::new(first_position), [StreamVersion::FIRST]);
+    frame.stamp(&Stamp {
+        salt: header.salt,
+        location: header.base.plus(offset),
+        durable_upto: Location::new(durable_upto),
+        recorded_at: Timestamp::from_micros(5),
+        epoch,
+    });
+    let mut bytes = disk.bytes_of(&segment_file(1)).unwrap();
+    let offset = usize::try_from(offset).unwrap();
+    bytes[offset..offset + frame.length()].copy_from_slice(frame.as_bytes());
+    disk.set_bytes(&segment_file(1), bytes);
+}
+
+fn damages(disk: &MemoryDisk) -> Vec<String> {
+    let engine = Engine::open_read_only(disk.clone()).unwrap();
+    let damages = engine.findings().iter().filter(|one| one.severity == Severity::Damage);
+    damages.map(ToString::to_string).collect()
+}
+
+fn payloads(events: impl Iterator<Item = Result<RecordedEvent>>) -> Vec<String> {
+    let shown = |event: Result<RecordedEvent>| match event {
+        Ok(event) => String::from_utf8_lossy(event.payload()).into_owned(),
+        Err(Error::Damage(_)) => "damage".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    events.map(shown).collect()
+}
+
+/// A run of zeros in a payload once hid the frames behind it, and they were written over.
+#[test]
+fn a_damaged_frame_full_of_zeros_does_not_hide_the_commits_behind_it() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, 64 << 20).unwrap();
+    append(&engine, vec![7; 6 << 20]);
+    append(&engine, vec![0; 5 << 20]);
+    append(&engine, "acknowledged");
+    let last = engine.reader().log().segments().last().unwrap().header().number;
+    engine.close().unwrap();
+    let mut bytes = disk.bytes_of(&segment_file(last)).unwrap();
+    bytes[HEADER] ^= 1;
+    disk.set_bytes(&segment_file(last), bytes);
+    assert!(matches!(open(&disk, 64 << 20), Err(Error::Damage(_))));
+}
+
+/// What a crash leaves of one group may begin with many zeros; it once stayed in the log.
+#[test]
+fn the_end_of_a_torn_frame_is_cut_however_much_of_its_beginning_is_lost() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, 64 << 20).unwrap();
+    append(&engine, vec![7; 6 << 20]);
+    append(&engine, vec![7; 6 << 20]);
+    let last = engine.reader().log().segments().last().unwrap().header().number;
+    engine.close().unwrap();
+    let mut bytes = disk.bytes_of(&segment_file(last)).unwrap();
+    bytes[HEADER..].fill(0);
+    bytes[HEADER + (5 << 20)..][..4096].fill(7);
+    disk.set_bytes(&segment_file(last), bytes);
+    let engine = open(&disk, 64 << 20).unwrap();
+    engine.close().unwrap();
+    let bytes = disk.bytes_of(&segment_file(last)).unwrap();
+    assert!(bytes[HEADER + (4 << 20)..].iter().all(|byte| *byte == 0));
+}
+
+/// The index once made room for every position that was passed over.
+#[test]
+fn positions_that_jump_far_ahead_take_no_memory() {
+    let disk = store_of(&[]);
+    let offset = HEADER as u64;
+    let mut bytes = disk.bytes_of(&segment_file(1)).unwrap();
+    bytes[HEADER] = 1;
+    disk.set_bytes(&segment_file(1), bytes);
+    forge(&disk, offset + 4096, 1 << 60, 9, offset + 8);
+    assert_eq!(damages(&disk).len(), 1);
+    assert!(matches!(open(&disk, SEGMENT_BYTES_MIN), Err(Error::Damage(_))));
+}
