@@ -148,3 +148,13 @@ fn positions_that_jump_far_ahead_take_no_memory() {
     assert_eq!(damages(&disk).len(), 1);
     assert!(matches!(open(&disk, SEGMENT_BYTES_MIN), Err(Error::Damage(_))));
 }
+
+/// Verifying once read zeros up to any end that a header claimed.
+#[test]
+fn a_segment_header_with_an_impossible_size_is_damage() {
+    let disk = store_of(&[]);
+    let header = SegmentHeader { size: 1 << 60, ..header_of(&disk, 1) };
+    disk.set_bytes(&segment_file(1), header.encode());
+    let report = crate::engine::verify(disk).unwrap();
+    assert!(!report.is_intact());
+}

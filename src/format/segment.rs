@@ -10,6 +10,7 @@ use super::layout::{
     SEGMENT_RESERVED, SEGMENT_SALT, SEGMENT_SIZE, SEGMENT_STORE_ID, SEGMENT_VERSION,
 };
 use super::{ALIGNMENT, Fault, Location, Salt, check_version, is_zero};
+use crate::limits::SEGMENT_BYTES_MAX;
 use crate::position::GlobalPosition;
 use crate::timestamp::Timestamp;
 
@@ -83,6 +84,7 @@ impl SegmentHeader {
 
     fn has_room(&self) -> bool {
         self.size > SEGMENT_OVERHEAD
+            && self.size <= SEGMENT_BYTES_MAX
             && self.size.is_multiple_of(ALIGNMENT as u64)
             && self.base.get().is_multiple_of(ALIGNMENT as u64)
             && self.base.get().checked_add(self.size).is_some()
