@@ -27,6 +27,7 @@ mod tests;
 mod verify;
 mod waiter;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -136,7 +137,7 @@ impl<D: Disk> Engine<D> {
             active,
             offset: walked.offset,
             tally: walked.tally,
-            epoch: walked.epoch + 1,
+            epoch: epoch_after(walked.epoch, root.path())?,
             recorded_at: walked.recorded_at,
         };
         let (clock, limits) = (options.clock.clone(), options.limits.capped());
@@ -286,6 +287,15 @@ fn broken_event(location: Location, fault: &Fault) -> Error {
         }
         .into(),
     }
+}
+
+/// Returns the epoch of a new opening. No writer gets to the last one by itself.
+fn epoch_after(epoch: u32, path: &Path) -> Result<u32> {
+    epoch.checked_add(1).ok_or_else(|| {
+        let (file, reason) = (path.to_owned(), "the log has an epoch that no other can follow");
+        let reason = reason.to_owned();
+        Damage { file, offset: 0, reason, first_lost: None, first_good_after: None }.into()
+    })
 }
 
 fn reader<D: Disk>(directory: &Directory<D>, index: Arc<Index>, walked: &Walked<D>) -> Reader<D> {

@@ -149,6 +149,14 @@ fn positions_that_jump_far_ahead_take_no_memory() {
     assert!(matches!(open(&disk, SEGMENT_BYTES_MIN), Err(Error::Damage(_))));
 }
 
+/// The next epoch once started again at 0, and nothing that was then written was found again.
+#[test]
+fn an_epoch_that_has_no_next_one_is_refused() {
+    let disk = store_of(&[]);
+    forge(&disk, HEADER as u64, 1, u32::MAX, HEADER as u64);
+    assert!(matches!(open(&disk, SEGMENT_BYTES_MIN), Err(Error::Damage(_))));
+}
+
 /// Verifying once read zeros up to any end that a header claimed.
 #[test]
 fn a_segment_header_with_an_impossible_size_is_damage() {
