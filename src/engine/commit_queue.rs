@@ -328,9 +328,15 @@ impl<D: Disk> CommitQueue<D> {
         let mut state = self.state.lock();
         state.is_mark_due = false;
         state.check_open()?;
-        match state.is_unmarked {
-            true => self.write_watermark(state, FrameKind::Watermark),
-            false => Ok(()),
+        match (state.is_unmarked, state.gathering.frames.is_empty()) {
+            (false, _) => Ok(()),
+            (true, true) => self.write_watermark(state, FrameKind::Watermark),
+            (true, false) => {
+                // It would show nothing of its own group. There is no pause yet: later, then.
+                state.is_mark_due = true;
+                self.bell.ring(Call::Mark);
+                Ok(())
+            }
         }
     }
 
@@ -339,6 +345,15 @@ impl<D: Disk> CommitQueue<D> {
         let mut state = self.state.lock();
         state.check_open()?;
         state.status = Status::Closed;
+        if !state.gathering.frames.is_empty() {
+            // The mark must not share a group with what it is to show.
+            let onlooker = state.gathering.add_onlooker();
+            self.take_part(state, &onlooker)?;
+            state = self.state.lock();
+        }
+        if let Status::Poisoned(cause) = &state.status {
+            return Err(Error::Poisoned { cause: Arc::clone(cause) });
+        }
         let is_idle = !state.is_led && !state.is_unmarked;
         match is_idle {
             true => Ok(()),
@@ -412,6 +427,20 @@ impl Group {
         let onlooker = Arc::new(Waiter::new());
         self.onlookers.push(Arc::clone(&onlooker));
         onlooker
+    }
+}
+
+#[cfg(test)]
+impl<D: Disk> CommitQueue<D> {
+    /// Lets no group be written until the guard is dropped.
+    pub(crate) fn pause(&self) -> impl Sized + '_ {
+        self.appender.lock()
+    }
+
+    /// Returns how many frames and how many onlookers are in the gathering group.
+    pub(crate) fn gathering(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.gathering.frames.len(), state.gathering.onlookers.len())
     }
 }
 

@@ -166,3 +166,24 @@ fn a_segment_header_with_an_impossible_size_is_damage() {
     let report = crate::engine::verify(disk).unwrap();
     assert!(!report.is_intact());
 }
+
+/// A watermark once went into the group of a commit, of which it shows nothing, and counted for it.
+#[test]
+fn a_commit_that_shares_its_group_with_a_watermark_still_gets_one_behind_it() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, SEGMENT_BYTES_MIN).unwrap();
+    let queue = &engine.writer.as_ref().unwrap().queue;
+    thread::scope(|scope| {
+        let paused = queue.pause();
+        scope.spawn(|| append(&engine, "in flight"));
+        wait_until(|| queue.newest().get() == 1 && queue.gathering().0 == 0);
+        scope.spawn(|| append(&engine, "gathering"));
+        wait_until(|| queue.gathering().0 == 1);
+        let mark = scope.spawn(|| queue.mark());
+        wait_until(|| queue.gathering().0 == 2 || mark.is_finished());
+        drop(paused);
+    });
+    engine.close().unwrap();
+    damage_at(&disk, "gathering");
+    assert!(matches!(open(&disk, SEGMENT_BYTES_MIN), Err(Error::Damage(_))));
+}
