@@ -33,8 +33,8 @@ pub const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 /// Bytes of a segment when nothing else is configured.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 256 << 20;
 
-/// Bytes that wait for one sync before further appends are held back: bounds the memory of the
-/// commit queue and what a crash can leave unacknowledged behind the durable end.
+/// Bytes that wait for one sync before further appends are held back: bounds, with one commit more,
+/// the memory of the commit queue and what a crash can leave unacknowledged behind the durable end.
 pub(crate) const GROUP_BYTES_MAX: usize = 16 << 20;
 
 /// The bounds of one store, each at most the constant of this module that it starts from.

@@ -144,7 +144,7 @@ impl<D: Disk> CommitQueue<D> {
         loop {
             let mut state = self.state.lock();
             state.check_open()?;
-            let admission = match state.has_room_for(prepared.frame.length()) {
+            let admission = match state.has_room() {
                 true => self.admit(&mut state, &mut commit, &mut prepared)?,
                 false => Admission::Later,
             };
@@ -387,9 +387,10 @@ impl State {
         }
     }
 
-    /// Tells whether a frame may join the gathering group; the first always may.
-    fn has_room_for(&self, frame_bytes: usize) -> bool {
-        self.gathering.frames.is_empty() || self.gathering.bytes + frame_bytes <= GROUP_BYTES_MAX
+    /// Tells whether a frame may join the gathering group. Its own size does not matter, or a large
+    /// one would have to come first and might never.
+    fn has_room(&self) -> bool {
+        self.gathering.bytes < GROUP_BYTES_MAX
     }
 
     /// Takes everything out of the gathering group.

@@ -187,3 +187,24 @@ fn a_commit_that_shares_its_group_with_a_watermark_still_gets_one_behind_it() {
     damage_at(&disk, "gathering");
     assert!(matches!(open(&disk, SEGMENT_BYTES_MIN), Err(Error::Damage(_))));
 }
+
+/// A commit as large as a group was once let in only when it came first, which may be never.
+#[test]
+fn a_large_commit_joins_a_group_that_small_ones_have_begun() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, SEGMENT_BYTES_MIN).unwrap();
+    let queue = &engine.writer.as_ref().unwrap().queue;
+    let gathered = thread::scope(|scope| {
+        let paused = queue.pause();
+        scope.spawn(|| append(&engine, "in flight"));
+        wait_until(|| queue.newest().get() == 1 && queue.gathering().0 == 0);
+        scope.spawn(|| append(&engine, "small"));
+        wait_until(|| queue.gathering().0 == 1);
+        scope.spawn(|| append(&engine, vec![7; 16 << 20]));
+        wait_until(|| queue.gathering() != (1, 0));
+        let gathered = queue.gathering();
+        drop(paused);
+        gathered
+    });
+    assert_eq!(gathered, (2, 0));
+}
