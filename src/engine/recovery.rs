@@ -89,6 +89,8 @@ pub(crate) struct Walked<D: Disk> {
     /// The position that comes next.
     pub(crate) next_position: GlobalPosition,
     pub(crate) epoch: u32,
+    /// How far the frames themselves show the log to have been durable.
+    pub(crate) durable_upto: Location,
     pub(crate) recorded_at: Timestamp,
     pub(crate) last_kind: Option<FrameKind>,
     pub(crate) frames: u64,
@@ -146,6 +148,7 @@ impl<'a, D: Disk> Walk<'a, D> {
             spare: None,
             next_position: GlobalPosition::FIRST,
             epoch: 0,
+            durable_upto: Location::default(),
             recorded_at: Timestamp::MIN,
             last_kind: None,
             frames: 0,
@@ -441,6 +444,7 @@ impl<'a, D: Disk> Walk<'a, D> {
         walked.tally.add(header.first_position, header.event_count.into(), header.crc);
         walked.next_position = header.next_position();
         walked.epoch = header.epoch;
+        walked.durable_upto = walked.durable_upto.max(header.durable_upto);
         walked.recorded_at = header.recorded_at;
         walked.last_kind = Some(header.kind());
         walked.frames += 1;

@@ -208,3 +208,20 @@ fn a_large_commit_joins_a_group_that_small_ones_have_begun() {
     });
     assert_eq!(gathered, (2, 0));
 }
+
+/// Recovery once trusted the cache to be dropped, which a page that somebody has mapped is not.
+#[test]
+fn a_commit_whose_sync_failed_is_written_again_before_it_is_believed() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk, SEGMENT_BYTES_MIN).unwrap();
+    append(&engine, "durable");
+    disk.fail(Operation::Sync, 1, ErrorKind::Other);
+    let events = vec![NewEvent::new("Noted", "in the cache")];
+    let failed = engine.commit(Commit::new().append(&task(), ExpectedVersion::Any, events));
+    assert!(matches!(failed, Err(Error::OutcomeUnknown { .. })));
+    drop(engine);
+    disk.fail(Operation::Write, 1, ErrorKind::Other);
+    assert!(matches!(open(&disk, SEGMENT_BYTES_MIN), Err(Error::Io { .. })));
+    let engine = open(&disk, SEGMENT_BYTES_MIN).unwrap();
+    assert_eq!(engine.reader().durable().get(), 2);
+}

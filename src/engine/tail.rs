@@ -1,16 +1,21 @@
-//! Cuts what a crash left behind the end of the log, and keeps the cut bytes aside.
+//! Cuts what a crash left behind the end of the log, keeps the cut bytes aside, and makes durable what
+//! is kept.
 //!
 //! Invariants:
 //!
 //! 1. Cut bytes are durable in a file of their own before they are overwritten.
 //! 2. They are overwritten with zeros, durably, before the store serves: an old frame behind the new
 //!    end must never come back to life.
+//! 3. What no later frame shows to have been durable is written again, as it is, and synced: after a
+//!    failed sync it may stand in the cache only, where dropping the cache does not reach a page that
+//!    somebody has mapped, and a sync passes over pages that count as written.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::recovery::{Cut, Walked};
 use crate::error::{Error, Result};
+use crate::format::SEGMENT_HEADER_BYTES;
 use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode};
 use crate::segment::{self, Segment};
 
@@ -72,7 +77,7 @@ fn keep<D: Disk>(root: &D, segment: &Segment<D::File>, cut: &Cut) -> Result<Path
     let file = directory.open(&name, OpenMode::CreateNew).map_err(file_failed)?;
     let mut offset = cut.start;
     while offset < cut.end {
-        let mut piece = piece(cut, offset);
+        let mut piece = piece(offset, cut.end);
         segment.read(&mut piece, offset)?;
         file.write_all_at(&piece, offset - cut.start).map_err(file_failed)?;
         offset += piece.len() as u64;
@@ -86,16 +91,48 @@ fn zero<F: DiskFile>(segment: &Segment<F>, cut: &Cut) -> Result<()> {
     let failed = |source| Error::io("cut", segment.path(), source);
     let mut offset = cut.start;
     while offset < cut.end {
-        let zeros = piece(cut, offset);
+        let zeros = piece(offset, cut.end);
         segment.file().write_all_at(&zeros, offset).map_err(failed)?;
         offset += zeros.len() as u64;
     }
     segment.file().sync_data().map_err(failed)
 }
 
-/// Returns room for the next bytes of a cut.
-fn piece(cut: &Cut, offset: u64) -> Vec<u8> {
-    vec![0; (cut.end - offset).min(PIECE_BYTES) as usize]
+/// Writes again what only its own frames vouch for: the last group, and a footer that no frame
+/// follows.
+pub(crate) fn write_again<D: Disk>(walked: &Walked<D>) -> Result<()> {
+    let doubtful = |segment: &&Arc<Segment<D::File>>| segment.header().end() > walked.durable_upto;
+    for segment in walked.segments.iter().filter(doubtful) {
+        let header = segment.header();
+        let start = segment.offset(walked.durable_upto).max(SEGMENT_HEADER_BYTES as u64);
+        match segment.footer() {
+            Some(footer) => {
+                copy_over(segment, start, footer.end)?;
+                copy_over(segment, header.footer_offset(), header.size)?;
+            }
+            None => copy_over(segment, start, walked.offset)?,
+        }
+        let failed = |source| Error::io("sync", segment.path(), source);
+        segment.file().sync_data().map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn copy_over<F: DiskFile>(segment: &Segment<F>, start: u64, end: u64) -> Result<()> {
+    let failed = |source| Error::io("write again", segment.path(), source);
+    let mut offset = start;
+    while offset < end {
+        let mut bytes = piece(offset, end);
+        segment.read(&mut bytes, offset)?;
+        segment.file().write_all_at(&bytes, offset).map_err(failed)?;
+        offset += bytes.len() as u64;
+    }
+    Ok(())
+}
+
+/// Returns room for the next bytes before an end.
+fn piece(offset: u64, end: u64) -> Vec<u8> {
+    vec![0; (end - offset).min(PIECE_BYTES) as usize]
 }
 
 /// Renames a segment that holds nothing and can not be used, so that its number is free.
