@@ -6,13 +6,13 @@ use std::thread;
 use crate::clock::{Clock, ClockHand};
 use crate::engine::{Engine, EngineOptions, Severity};
 use crate::error::{Error, Result};
-use crate::event::{NewEvent, RecordedEvent};
+use crate::event::NewEvent;
 use crate::format::{Location, PackedFrame, SEGMENT_HEADER_BYTES, SegmentHeader, Stamp};
-use crate::io::{Disk, MemoryDisk, Operation};
+use crate::io::{MemoryDisk, Operation};
 use crate::limits::{Limits, SEGMENT_BYTES_MIN};
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::segment;
-use crate::store::{Commit, ExpectedVersion, Filter, GlobalRead, Query, StreamRead};
+use crate::store::{Commit, ExpectedVersion};
 use crate::stream::StreamId;
 use crate::timestamp::Timestamp;
 
@@ -90,15 +90,6 @@ fn damages(disk: &MemoryDisk) -> Vec<String> {
     let engine = Engine::open_read_only(disk.clone()).unwrap();
     let damages = engine.findings().iter().filter(|one| one.severity == Severity::Damage);
     damages.map(ToString::to_string).collect()
-}
-
-fn payloads(events: impl Iterator<Item = Result<RecordedEvent>>) -> Vec<String> {
-    let shown = |event: Result<RecordedEvent>| match event {
-        Ok(event) => String::from_utf8_lossy(event.payload()).into_owned(),
-        Err(Error::Damage(_)) => "damage".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    events.map(shown).collect()
 }
 
 /// A run of zeros in a payload once hid the frames behind it, and they were written over.
