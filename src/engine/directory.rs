@@ -12,7 +12,7 @@ use super::rotation::Rotation;
 use super::tail::CUT_DIRECTORY;
 use crate::clock::Clock;
 use crate::error::{Damage, Error, Result};
-use crate::format::{Fault, STORE_FILE_BYTES, StoreFile};
+use crate::format::{Fault, STORE_FILE_BYTES_MAX, StoreFile};
 use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode};
 use crate::segment::{self, Preallocation, Scan, Scanned, Segment, prepare};
 
@@ -131,8 +131,8 @@ fn read_identity<D: Disk>(root: &D) -> Result<StoreFile> {
     let path = root.path().join(STORE);
     let failed = |source| Error::io("read", &path, source);
     let file = root.open(STORE, OpenMode::Read).map_err(failed)?;
-    // One byte more than there should be, so that a longer file is seen.
-    let mut bytes = [0; STORE_FILE_BYTES + 1];
+    // Longer than this version's, so that one of a newer format is judged by its own checksum.
+    let mut bytes = [0; STORE_FILE_BYTES_MAX];
     let length = file.read_up_to(&mut bytes, 0).map_err(failed)?;
     StoreFile::decode(bytes.get(..length).unwrap_or_default()).map_err(|fault| match fault {
         Fault::Newer { found, supported } => {

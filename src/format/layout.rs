@@ -17,6 +17,9 @@ pub(crate) const SEGMENT_MAGIC: [u8; 8] = *b"annalsSG";
 /// Opens the footer of a sealed segment.
 pub(crate) const FOOTER_MAGIC: [u8; 8] = *b"annalsFT";
 
+/// Bytes of the file `STORE` in any version: a longer one is cut short when it is read, and refused.
+pub(crate) const STORE_BYTES_MAX: usize = 4096;
+
 /// A field at a fixed place of a structure.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Field {
@@ -182,6 +185,7 @@ flags! {
 /// Bytes of a segment that are not for frames.
 pub(crate) const SEGMENT_OVERHEAD: u64 = (SEGMENT_HEADER.size + SEGMENT_FOOTER.size) as u64;
 
+const _: () = assert!(STORE.size <= STORE_BYTES_MAX);
 const _: () = assert!(SEGMENT_HEADER.size.is_multiple_of(ALIGNMENT));
 const _: () = assert!(SEGMENT_FOOTER.size.is_multiple_of(ALIGNMENT));
 const _: () = assert!(FRAME_HEADER.size.is_multiple_of(ALIGNMENT));

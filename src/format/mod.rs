@@ -30,8 +30,8 @@ pub(crate) const SEGMENT_FOOTER_BYTES: usize = layout::SEGMENT_FOOTER.size;
 pub(crate) const FRAME_HEADER_BYTES: usize = layout::FRAME_HEADER.size;
 /// Bytes of an event header.
 pub(crate) const EVENT_HEADER_BYTES: usize = layout::EVENT_HEADER.size;
-/// Bytes of the file `STORE`.
-pub(crate) const STORE_FILE_BYTES: usize = layout::STORE.size;
+/// Bytes of the file `STORE` in any version of the format.
+pub(crate) const STORE_FILE_BYTES_MAX: usize = layout::STORE_BYTES_MAX;
 
 /// A place in the log: a running address over the bytes of all segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
