@@ -61,9 +61,7 @@ pub(super) fn append(bytes: &mut Vec<u8>, stream: &StreamId, event: &NewEvent) -
     bytes.extend_from_slice(&event.payload);
 
     let id_length = id_bytes(&stream.aggregate_id().as_ref(), <[u8]>::len);
-    let length = bytes.len() - start;
     let Some(own) = bytes.get_mut(start..) else { return Ok(()) };
-    EVENT_LENGTH.put(own, length as u64);
     EVENT_FLAGS.put(own, flags.into());
     EVENT_AGGREGATE_TYPE_LENGTH.put(own, stream.aggregate_type().len() as u64);
     EVENT_AGGREGATE_ID_LENGTH.put(own, id_length as u64);
@@ -71,9 +69,24 @@ pub(super) fn append(bytes: &mut Vec<u8>, stream: &StreamId, event: &NewEvent) -
     EVENT_CONTENT_TYPE.put(own, content_type_number(event.content_type).into());
     EVENT_PAYLOAD_LENGTH.put(own, event.payload.len() as u64);
     EVENT_ID.put_bytes(own, event.event_id.as_uuid().as_bytes());
+    seal_body(own);
+    Ok(())
+}
+
+/// Appends bytes as if they were an event.
+#[cfg(test)]
+pub(super) fn append_raw(bytes: &mut Vec<u8>, event: &[u8]) {
+    let start = bytes.len();
+    bytes.extend_from_slice(event);
+    seal_body(bytes.get_mut(start..).unwrap_or_default());
+}
+
+/// Sets what is known once the body is complete: its length, and its checksum in the field of the
+/// event's.
+fn seal_body(own: &mut [u8]) {
+    EVENT_LENGTH.put(own, own.len() as u64);
     let body_crc = crc32fast::hash(body(own));
     EVENT_CRC.put(own, body_crc.into());
-    Ok(())
 }
 
 /// Bytes of the length of the tags.

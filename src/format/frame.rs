@@ -168,6 +168,15 @@ impl PackedFrame {
         Ok(())
     }
 
+    /// Adds bytes in the place of an event, with their length and checksum, so that decoders can be
+    /// tried with what no writer makes.
+    #[cfg(test)]
+    pub(crate) fn push_raw(&mut self, event: &[u8]) {
+        event::append_raw(&mut self.bytes, event);
+        self.bytes.resize(aligned(self.bytes.len()), 0);
+        self.event_count += 1;
+    }
+
     /// Returns the bytes of the frame so far.
     pub(crate) fn length(&self) -> usize {
         self.bytes.len()

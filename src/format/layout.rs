@@ -20,18 +20,22 @@ pub(crate) const FOOTER_MAGIC: [u8; 8] = *b"annalsFT";
 /// Bytes of the file `STORE` in any version: a longer one is cut short when it is read, and refused.
 pub(crate) const STORE_BYTES_MAX: usize = 4096;
 
-/// A field at a fixed place of a structure.
+/// A field at a fixed place of a structure. What it is called and means is for the documentation,
+/// which a test prints.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Field {
     pub(crate) offset: usize,
     pub(crate) width: usize,
+    #[cfg(test)]
     pub(crate) name: &'static str,
+    #[cfg(test)]
     pub(crate) meaning: &'static str,
 }
 
 /// A structure of fixed layout.
 #[derive(Debug)]
 pub(crate) struct Table {
+    #[cfg(test)]
     pub(crate) name: &'static str,
     pub(crate) size: usize,
     pub(crate) fields: &'static [Field],
@@ -42,11 +46,21 @@ macro_rules! table {
         $(#[$meta:meta])* $table:ident, $title:literal, $size:expr;
         $($field:ident: $offset:literal, $width:literal, $name:literal, $meaning:literal;)*
     ) => {
-        $(pub(crate) const $field: Field =
-            Field { offset: $offset, width: $width, name: $name, meaning: $meaning };)*
+        $(pub(crate) const $field: Field = Field {
+            offset: $offset,
+            width: $width,
+            #[cfg(test)]
+            name: $name,
+            #[cfg(test)]
+            meaning: $meaning,
+        };)*
         $(#[$meta])*
-        pub(crate) const $table: Table =
-            Table { name: $title, size: $size, fields: &[$($field),*] };
+        pub(crate) const $table: Table = Table {
+            #[cfg(test)]
+            name: $title,
+            size: $size,
+            fields: &[$($field),*],
+        };
         const _: () = assert!(is_contiguous(&$table), "fields follow each other to the end");
     };
 }
@@ -175,9 +189,9 @@ flags! {
     HAS_CAUSATION_ID: 3, "causation id: 16 bytes";
     AGGREGATE_ID_IS_UUID: 4, "(no part) the aggregate id is the 16 bytes of a UUID, not text";
     HAS_TENANT: 5, "tenant id: a length of 1 byte, then text";
-    TENANT_IS_UUID: 6, "(no part) the tenant id is the 16 bytes of a UUID, not text";
+    TENANT_IS_UUID: 6, "(no part) the tenant id is the 16 bytes of a UUID, without a length";
     HAS_ACTOR: 7, "actor id: a length of 1 byte, then text";
-    ACTOR_IS_UUID: 8, "(no part) the actor id is the 16 bytes of a UUID, not text";
+    ACTOR_IS_UUID: 8, "(no part) the actor id is the 16 bytes of a UUID, without a length";
     HAS_TAGS: 9, "tags: a length of 2 bytes, then the tags with a line feed between them";
     HAS_METADATA: 10, "metadata: a length of 4 bytes, then a map of text to text in bincode 2, standard configuration";
 }

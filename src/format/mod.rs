@@ -11,6 +11,8 @@ mod frame;
 mod layout;
 mod segment;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use event::EventPlace;
 pub(crate) use frame::{Frame, FrameHeader, FrameKind, PackedFrame, Stamp, single_event};
