@@ -15,4 +15,7 @@
 
 mod documentation;
 mod examples;
+mod hostile;
 mod material;
+mod refusal;
+mod roundtrip;
