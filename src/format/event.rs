@@ -74,7 +74,7 @@ pub(super) fn append(bytes: &mut Vec<u8>, stream: &StreamId, event: &NewEvent) -
 }
 
 /// Appends bytes as if they were an event.
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 pub(super) fn append_raw(bytes: &mut Vec<u8>, event: &[u8]) {
     let start = bytes.len();
     bytes.extend_from_slice(event);

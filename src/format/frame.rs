@@ -147,6 +147,14 @@ impl PackedFrame {
         Self { bytes: vec![0; FRAME_HEADER.size], event_count: 0 }
     }
 
+    /// Starts a frame without events that has any flags, known or not.
+    #[cfg(feature = "testing")]
+    pub(crate) fn with_flags(flags: u16) -> Self {
+        let mut frame = Self::new();
+        FRAME_FLAGS.put(&mut frame.bytes, flags.into());
+        frame
+    }
+
     /// Returns a watermark: a frame that stays without events.
     pub(crate) fn watermark(kind: FrameKind, next_position: GlobalPosition) -> Self {
         let mut frame = Self::new();
@@ -170,7 +178,7 @@ impl PackedFrame {
 
     /// Adds bytes in the place of an event, with their length and checksum, so that decoders can be
     /// tried with what no writer makes.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn push_raw(&mut self, event: &[u8]) {
         event::append_raw(&mut self.bytes, event);
         self.bytes.resize(aligned(self.bytes.len()), 0);

@@ -120,9 +120,14 @@ impl Footer {
         FOOTER_FRAME_COUNT.put(&mut bytes, self.frame_count.into());
         FOOTER_FRAMES_CRC.put(&mut bytes, self.frames_crc.into());
         FOOTER_EPOCH.put(&mut bytes, self.epoch.into());
-        let crc = Self::crc(&bytes, header);
-        FOOTER_CRC.put(&mut bytes, crc.into());
+        Self::seal(&mut bytes, header);
         bytes
+    }
+
+    /// Finishes the checksum of a footer.
+    pub(crate) fn seal(bytes: &mut [u8], header: &SegmentHeader) {
+        let crc = Self::crc(bytes, header);
+        FOOTER_CRC.put(bytes, crc.into());
     }
 
     pub(crate) fn decode(bytes: &[u8], header: &SegmentHeader) -> Result<Self, Fault> {

@@ -18,6 +18,7 @@
 )]
 
 mod append;
+pub mod bytes;
 mod commit;
 mod errors;
 mod material;

@@ -11,6 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod corpus;
 mod fixture;
 mod making;
 
