@@ -285,7 +285,13 @@ fn check_names(own: &[u8], parts: &EventParts) -> Result<(), Fault> {
     let id = |id: &IdSpan, what| match id {
         IdSpan::Uuid(_) => Ok(()),
         IdSpan::Text(span) => {
-            check_text(what, text(span, what)?, u8::MAX.into()).map_err(|_| Fault::Invalid(what))
+            let text = text(span, what)?;
+            let is_valid = check_text(what, text, u8::MAX.into()).is_ok();
+            // As text, what has the form of a UUID would be an id that no name leads to.
+            match is_valid && Uuid::try_parse(text).is_err() {
+                true => Ok(()),
+                false => Err(Fault::Invalid(what)),
+            }
         }
     };
     let aggregate_type = text(&parts.aggregate_type, "aggregate type")?;

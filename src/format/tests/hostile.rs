@@ -19,6 +19,7 @@ use crate::format::layout::{
 };
 use crate::format::{Fault, Footer, Frame, FrameHeader, Location, SegmentHeader, StoreFile};
 use crate::position::GlobalPosition;
+use crate::stream::IdRef;
 
 /// Decodes the event of a frame, together with its frame and on its own, to the same end.
 fn decode(frame: &Bytes) -> Result<RecordedEvent, Fault> {
@@ -293,6 +294,24 @@ fn what_no_version_writes_is_refused_though_the_checksum_holds() {
     for size in [0, 8, SEGMENT_HEADER.size as u64, 4160, 65_537, u64::MAX] {
         let found = SegmentHeader::decode(&resealed(some_segment().encode(), SEGMENT_SIZE, size));
         assert_eq!(found, Err(Fault::Invalid("size")), "{size} bytes");
+    }
+}
+
+/// Such an id was once given out as text: an event in a stream that no `StreamId` names.
+#[test]
+fn a_text_in_the_form_of_a_uuid_is_refused_as_an_id() {
+    let text = "0191f7d2-6a5b-7c3e-8f90-a1b2c3d4e5f6";
+    let mut event = vec![0; EVENT_HEADER.size];
+    EVENT_AGGREGATE_TYPE_LENGTH.put(&mut event, 1);
+    EVENT_TYPE_LENGTH.put(&mut event, 1);
+    for (text, is_taken) in [(&text[1..], true), (text, false), (&text.replace('-', ""), false)] {
+        EVENT_AGGREGATE_ID_LENGTH.put(&mut event, text.len() as u64);
+        let own = [&event[..], b"T", text.as_bytes(), b"E"].concat();
+        let decoded = decode(&frame_around(&own));
+        match is_taken {
+            true => assert_eq!(decoded.unwrap().aggregate_id(), IdRef::Text(text)),
+            false => assert_eq!(decoded.unwrap_err(), Fault::Invalid("aggregate id")),
+        }
     }
 }
 
