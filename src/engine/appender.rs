@@ -8,7 +8,9 @@
 //!    written again, and nothing but zeros lies behind it.
 //! 2. Frames are published after the sync that made them durable, in order, and never otherwise.
 //! 3. A segment is sealed, durably, before a frame is written to the next one.
-//! 4. After a failed write or sync nothing is written any more: the failure is returned as poison.
+//! 4. No two openings share an epoch: a watermark makes it durable before the first commit, so that a
+//!    torn commit, of which nothing may be left that verifies, never has the epoch of a later one.
+//! 5. After a failed write or sync nothing is written any more: the failure is returned as poison.
 
 use std::io;
 use std::sync::Arc;
@@ -113,6 +115,8 @@ pub(crate) struct Appender<D: Disk> {
     offset: u64,
     tally: Tally,
     epoch: u32,
+    /// Whether a frame of this epoch is durable.
+    has_begun: bool,
     recorded_at: Timestamp,
     /// How long the active segment has been filling.
     filling: Stopwatch,
@@ -147,6 +151,7 @@ impl<D: Disk> Appender<D> {
             offset,
             tally,
             epoch,
+            has_begun: false,
             recorded_at,
             filling,
             buffer,
@@ -156,6 +161,16 @@ impl<D: Disk> Appender<D> {
     /// Writes frames in order, makes them durable and publishes them.
     pub(crate) fn write(&mut self, frames: &mut [QueuedFrame]) -> Result<(), GroupFailure> {
         self.recorded_at = self.recorded_at.max(self.clock.now());
+        if !self.has_begun
+            && let Some(first) = frames.first().filter(|first| first.frame.event_count() > 0)
+        {
+            let mut mark = [watermark(FrameKind::Watermark, first.first_position)];
+            self.write_all(&mut mark).map_err(|failure| GroupFailure { written: 0, ..failure })?;
+        }
+        self.write_all(frames)
+    }
+
+    fn write_all(&mut self, frames: &mut [QueuedFrame]) -> Result<(), GroupFailure> {
         let mut written = 0;
         while let Some(rest) = frames.get_mut(written..).filter(|rest| !rest.is_empty()) {
             let step = match self.fitting(rest) {
@@ -207,6 +222,7 @@ impl<D: Disk> Appender<D> {
         let end = self.offset + self.buffer.len() as u64;
         self.write_and_sync(end)?;
         self.offset = end;
+        self.has_begun = true;
         self.active.set_readable(end);
         self.tally = tally;
         self.publish(frames, &locations);

@@ -1,6 +1,7 @@
 //! What once broke: each test shows a defect that reading the engine with fresh eyes has found.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::thread;
 
 use crate::clock::{Clock, ClockHand};
@@ -108,23 +109,29 @@ fn a_damaged_frame_full_of_zeros_does_not_hide_the_commits_behind_it() {
     assert!(matches!(open(&disk, 64 << 20), Err(Error::Damage(_))));
 }
 
-/// What a crash leaves of one group may begin with many zeros; it once stayed in the log.
+/// What a crash leaves of one commit may begin with more zeros than opening passes over, and then stays
+/// in the log. An opening after it once had the same epoch, so that it could come back to life.
 #[test]
-fn the_end_of_a_torn_frame_is_cut_however_much_of_its_beginning_is_lost() {
-    let disk = MemoryDisk::new();
-    let engine = open(&disk, 64 << 20).unwrap();
-    append(&engine, vec![7; 6 << 20]);
-    append(&engine, vec![7; 6 << 20]);
-    let last = engine.reader().log().segments().last().unwrap().header().number;
-    engine.close().unwrap();
-    let mut bytes = disk.bytes_of(&segment_file(last)).unwrap();
-    bytes[HEADER..].fill(0);
-    bytes[HEADER + (5 << 20)..][..4096].fill(7);
-    disk.set_bytes(&segment_file(last), bytes);
-    let engine = open(&disk, 64 << 20).unwrap();
-    engine.close().unwrap();
-    let bytes = disk.bytes_of(&segment_file(last)).unwrap();
-    assert!(bytes[HEADER + (4 << 20)..].iter().all(|byte| *byte == 0));
+fn an_opening_never_has_the_epoch_of_a_commit_that_was_torn() {
+    let disk = store_of(&["acknowledged"]);
+    let durable = disk.bytes_of(&segment_file(1)).unwrap();
+    let epoch_of_a_commit = |disk: &MemoryDisk| {
+        let engine = open(disk, SEGMENT_BYTES_MIN).unwrap();
+        append(&engine, "torn");
+        let segment = engine.reader().log().segments().first().map(Arc::clone).unwrap();
+        let location = engine.reader().locate(engine.reader().durable()).unwrap();
+        let place = segment.event_place(location).unwrap();
+        let frame = segment.offset(location) - u64::from(place.frame_distance);
+        let header = segment.frame_header(segment.location(frame)).unwrap();
+        (header.epoch, usize::try_from(frame).unwrap())
+    };
+    let (torn, frame) = epoch_of_a_commit(&disk);
+    // Everything from the commit on is lost; what was synced before it is not.
+    let mut bytes = disk.bytes_of(&segment_file(1)).unwrap();
+    bytes[frame..].copy_from_slice(&durable[frame..]);
+    disk.set_bytes(&segment_file(1), bytes);
+    let (next, _) = epoch_of_a_commit(&disk);
+    assert!(next > torn, "{next} follows {torn}");
 }
 
 /// The index once made room for every position that was passed over.

@@ -4,6 +4,7 @@
 use super::*;
 use crate::engine::commit_queue::CommitQueue;
 use crate::error::PoisonCause;
+use crate::format::SEGMENT_OVERHEAD;
 
 fn queue(engine: &MemoryEngine) -> &CommitQueue<MemoryDisk> {
     &engine.writer.as_ref().unwrap().queue
@@ -229,23 +230,17 @@ fn a_mark_that_was_refused_for_lack_of_space_is_written_later() {
     assert_eq!(frames(&disk).last().unwrap().kind, FrameKind::Closed);
 }
 
-/// Fills the first segment so that not even a mark fits in any more.
+/// Fills the first segment to its last byte.
 fn fill_segment(engine: &MemoryEngine) {
-    let mut payload_bytes = 30_000;
-    let mut number = 1;
-    while payload_bytes > 0 {
-        match append_sized(engine, number, payload_bytes) {
-            Ok(_) => number += 1,
-            Err(Error::NoSpace { .. }) if payload_bytes > 8 => {
-                payload_bytes = payload_bytes / 2 + 4;
-            }
-            Err(Error::NoSpace { .. }) => return,
-            Err(error) => panic!("{error}"),
-        }
-        if payload_bytes == 8 && engine.sizes().unwrap().log_bytes > SEGMENT_BYTES - 4160 - 40 {
-            return;
-        }
-    }
+    let log_bytes = || engine.sizes().unwrap().log_bytes;
+    append_sized(engine, 1, 8).unwrap();
+    let before = log_bytes();
+    append_sized(engine, 2, 30_000).unwrap();
+    // Sizes are multiples of eight, and so is what a frame takes beside its payload.
+    let beside_the_payload = log_bytes() - before - 30_000;
+    let room = SEGMENT_BYTES - SEGMENT_OVERHEAD - log_bytes();
+    append_sized(engine, 3, usize::try_from(room - beside_the_payload).unwrap()).unwrap();
+    assert_eq!(log_bytes(), SEGMENT_BYTES - SEGMENT_OVERHEAD);
 }
 
 #[test]
@@ -356,8 +351,9 @@ fn a_pause_brings_a_mark_that_vouches_for_the_last_commit() {
     let disk = MemoryDisk::new();
     let engine = open(&disk);
     append(&engine, 1).unwrap();
-    wait_until(|| frames(&disk).len() == 2);
-    assert_eq!(frames(&disk)[1].kind, FrameKind::Watermark);
+    // One mark begins the epoch.
+    wait_until(|| frames(&disk).len() == 3);
+    assert_eq!(frames(&disk)[2].kind, FrameKind::Watermark);
     let commit = frame_of(&disk, 1);
     let copy = disk.copy();
     flip(&copy, &commit.path, commit.middle());
@@ -372,8 +368,8 @@ fn a_pause_brings_a_mark_that_vouches_for_the_last_commit() {
 fn a_store_that_crashed_gets_its_mark_when_it_is_opened_again() {
     let disk = crashed_after(&[8]);
     let _engine = open(&disk);
-    wait_until(|| frames(&disk).len() == 2);
-    assert_eq!(frames(&disk)[1].kind, FrameKind::Watermark);
+    wait_until(|| frames(&disk).len() == 3);
+    assert_eq!(frames(&disk)[2].kind, FrameKind::Watermark);
 }
 
 #[test]

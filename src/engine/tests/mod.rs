@@ -16,9 +16,9 @@ mod threads;
 use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 
-use super::recovery::{self, Depth};
-use super::{Engine, EngineOptions, Severity, verify};
 use crate::clock::Clock;
+use crate::engine::recovery::{self, Depth};
+use crate::engine::{Engine, EngineOptions, Severity, verify};
 use crate::error::{Damage, Error, Result};
 use crate::event::{EventId, NewEvent, RecordedEvent};
 use crate::format::{Frame, FrameKind};
@@ -171,7 +171,7 @@ impl Place {
 /// Returns all frames of an undamaged log.
 fn frames(disk: &MemoryDisk) -> Vec<Place> {
     let log = disk.directory("log", MakeDirectory::Never).unwrap();
-    let store = super::directory::open(disk.clone()).unwrap();
+    let store = crate::engine::directory::open(disk.clone()).unwrap();
     let mut found = Vec::new();
     let mut sink = |frame: &Frame| {
         found.push((frame.location(), *frame.header()));
