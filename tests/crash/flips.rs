@@ -29,7 +29,7 @@ fn flip(directory: &Path, file: &Path, offset: usize, byte: u8) {
 fn no_flipped_bit_goes_unnoticed_changes_an_event_or_gives_a_position_out_twice() {
     let directory = fast_directory();
     let original = Original::make(directory.path());
-    let step = usize::try_from(size_from("ANNALS_FLIP_STEP", 1021)).unwrap();
+    let step = usize::try_from(size_from("ANNALS_FLIP_STEP", 251)).unwrap();
     let all: Vec<(&PathBuf, usize)> = original
         .files
         .iter()
