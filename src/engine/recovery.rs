@@ -271,20 +271,27 @@ impl<'a, D: Disk> Walk<'a, D> {
     }
 
     /// Tells whether a segment behind the one where the log seems to end holds nothing; stray bytes in
-    /// it are cut. If it holds a frame, the one before had been sealed.
+    /// it are cut. If it holds a frame or is sealed, the one before had been sealed.
     fn is_spare(&mut self, segment: &Segment<D::File>) -> Result<bool> {
         let mut scan = Scan::new(segment);
         let start = scan.offset();
-        let has_frame = matches!(scan.advance()?, Scanned::Frame(_))
+        let footer = segment.read_footer()?;
+        let was_used = matches!(footer, Some(Ok(_)))
+            || matches!(scan.advance()?, Scanned::Frame(_))
             || scan.search(self.depth.zeros_max(), |_| true)?.is_some();
-        if !has_frame && let Some(end) = segment.cut_short_at() {
+        if !was_used && let Some(end) = segment.cut_short_at() {
             let what = "the file is cut short; the segment held no event yet".to_owned();
             self.walked.notes.push(Finding::note(segment.path().clone(), end, what));
             self.walked.unusable_spare = Some(segment.header().number);
             return Ok(true);
         }
-        if !has_frame {
-            self.note_cut(segment, start, scan.offset(), "stray bytes in a segment without events");
+        if !was_used {
+            let what = "stray bytes in a segment without events";
+            self.note_cut(segment, start, scan.offset(), what);
+            if footer.is_some() {
+                let offset = segment.header().footer_offset();
+                self.note_cut(segment, offset, segment.header().size, what);
+            }
             return Ok(true);
         }
         if let Some(last) = self.walked.segments.last().map(Arc::clone) {
