@@ -1,6 +1,6 @@
 //! Flips bits of a small store that was closed cleanly, one at a time: in every byte that holds
-//! something, in the zeros next to those, which belong to the same fields, and in a sample of the
-//! other zeros (`ANNALS_FLIP_STEP`, 1 for all of them).
+//! something, in the zeros next to those, which belong to the same fields, at the end of every file,
+//! and in a sample of the other zeros (`ANNALS_FLIP_STEP`, 1 for all of them).
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -13,10 +13,14 @@ const THREADS: usize = 2;
 /// How far from a byte that holds something a zero is still taken for one that means something.
 const NEAR: usize = 8;
 
+/// How many bytes at the end of a file are tried: there is the place of a footer.
+const END: usize = 64;
+
 fn offsets(bytes: &[u8], step: usize) -> impl Iterator<Item = usize> {
     (0..bytes.len()).filter(move |offset| {
         let around = offset.saturating_sub(NEAR)..(offset + NEAR).min(bytes.len());
-        offset.is_multiple_of(step) || bytes[around].iter().any(|byte| *byte != 0)
+        let is_at_end = bytes.len() - offset <= END;
+        is_at_end || offset.is_multiple_of(step) || bytes[around].iter().any(|byte| *byte != 0)
     })
 }
 

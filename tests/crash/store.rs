@@ -82,11 +82,12 @@ impl Original {
         }
         let (events, error) = read_from(&store, 1);
         assert!(error.is_none());
+        // The third segment is more than half full, so that the fourth is being prepared.
+        while !path.join("log/0000000000000004.seg").exists() {
+            std::thread::yield_now();
+        }
         store.close().unwrap();
-        let original = Self { events, files: files_of(&path) };
-        let segments = original.files.keys().filter(|path| path.starts_with("log")).count();
-        assert!(segments >= 3, "{segments} segments");
-        original
+        Self { events, files: files_of(&path) }
     }
 
     /// Writes the files into a directory, in place of whatever is there.
