@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use crate::format::layout::{EVENT_FLAG_LIST, TABLES, Table};
 
@@ -53,7 +53,7 @@ const END: &str = "<!-- end -->";
 
 /// Compares a printed part of the documentation with what it should be, or writes it.
 pub(super) fn hold_to_printed(name: &str, printed: &str) {
-    let _one_at_a_time = FILE.lock().unwrap();
+    let _one_at_a_time = FILE.lock().unwrap_or_else(PoisonError::into_inner);
     let text = read();
     let (start, end) = place_of(&text, name);
     if std::env::var_os(WRITE).is_some() {
@@ -71,7 +71,7 @@ pub(super) fn hold_to_printed(name: &str, printed: &str) {
 
 /// Returns what is printed under a name.
 pub(super) fn printed(name: &str) -> String {
-    let _one_at_a_time = FILE.lock().unwrap();
+    let _one_at_a_time = FILE.lock().unwrap_or_else(PoisonError::into_inner);
     let text = read();
     let (start, end) = place_of(&text, name);
     text[start..end].to_owned()

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::{any, proptest};
 use proptest::{prop_assert, prop_assert_eq};
 
-use super::material::{frame_around, full_event_bytes, single, some_frame, some_stamp};
+use super::material::{frame_around, full_event_bytes, settings, single, some_frame, some_stamp};
 use super::roundtrip::{any_footer, any_segment};
 use crate::event::RecordedEvent;
 use crate::format::layout::{
@@ -118,6 +118,8 @@ fn hostile_values(field: Field) -> Vec<u64> {
 }
 
 proptest! {
+    #![proptest_config(settings())]
+
     #[test]
     fn any_bytes_as_an_event_whose_checksums_hold_are_refused_or_read(
         mut event in vec(any::<u8>(), 0..400),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
-use proptest::prelude::{BoxedStrategy, Just, Strategy, any};
+use proptest::prelude::{BoxedStrategy, Just, ProptestConfig, Strategy, any};
 use uuid::Uuid;
 
 use crate::event::{ContentType, EventId, NewEvent, RecordedEvent};
@@ -13,6 +13,11 @@ use crate::format::{
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::stream::{ActorId, AggregateId, StreamId, TenantId};
 use crate::timestamp::Timestamp;
+
+/// A failure prints its shortest input; no file is left beside the sources.
+pub(super) fn settings() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+}
 
 /// An event and the stream it goes to.
 pub(super) type Written = (StreamId, NewEvent);

@@ -8,8 +8,8 @@ use proptest::prelude::proptest;
 use proptest::{prop_assert, prop_assert_eq, prop_assume};
 
 use super::material::{
-    any_location, any_salt, any_written, frame_around, frame_of, full_event_bytes, single,
-    some_frame, some_stamp, uuid_stream,
+    any_location, any_salt, any_written, frame_around, frame_of, full_event_bytes, settings,
+    single, some_frame, some_stamp, uuid_stream,
 };
 use crate::event::NewEvent;
 use crate::format::layout::{
@@ -70,6 +70,8 @@ fn invariant_2_a_frame_whose_padding_is_not_zero_is_refused() {
 }
 
 proptest! {
+    #![proptest_config(settings())]
+
     #[test]
     fn invariant_2_any_changed_bytes_of_any_frame_are_refused(
         event in any_written(),

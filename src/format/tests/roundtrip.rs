@@ -7,7 +7,7 @@ use proptest::{prop_assert, prop_assert_eq};
 use uuid::Uuid;
 
 use super::material::{
-    any_location, any_salt, any_written, frame_of, recorded, some_frame, some_stamp,
+    any_location, any_salt, any_written, frame_of, recorded, settings, some_frame, some_stamp,
 };
 use crate::event::NewEvent;
 use crate::format::{
@@ -31,6 +31,8 @@ fn any_position() -> impl Strategy<Value = GlobalPosition> {
 }
 
 proptest! {
+    #![proptest_config(settings())]
+
     #[test]
     fn a_commit_is_read_back_event_by_event_and_field_by_field(
         events in vec(any_written(), 1..6),
