@@ -151,10 +151,73 @@ table! {
     EVENT_ID: 32, 16, "event id", "a UUID";
 }
 
+table! {
+    /// The first page of a run of the index.
+    RUN_HEADER, "Run header", 4096;
+    RUN_FILE_MAGIC: 0, 8, "magic", "`annalsRN`";
+    RUN_VERSION: 8, 4, "format version", "1; a run of a newer one is made anew";
+    RUN_FLAGS: 12, 4, "feature flags", "0; a run with an unknown flag is made anew";
+    RUN_STORE_ID: 16, 16, "store id", "that of the file `STORE`";
+    RUN_FIRST_POSITION: 32, 8, "first position", "global position of the first event that is indexed";
+    RUN_LAST_POSITION: 40, 8, "last position", "global position of the last one";
+    RUN_BASE: 48, 8, "base", "the location from which locations are counted";
+    RUN_END: 56, 8, "end", "the location behind the frame of the last event";
+    RUN_END_SEGMENT: 64, 8, "segment number", "the segment of that frame";
+    RUN_END_EPOCH: 72, 4, "epoch", "the epoch of that frame";
+    RUN_END_FRAME_COUNT: 76, 4, "frame count", "frames of its segment up to it";
+    RUN_END_RECORDED_AT: 80, 8, "recorded at", "its commit time";
+    RUN_END_EVENT_COUNT: 88, 8, "event count", "events of its segment up to it";
+    RUN_END_FIRST_POSITION: 96, 8, "segment's first position", "global position of the segment's first event";
+    RUN_END_FRAMES_CRC: 104, 4, "frames crc", "CRC-32 of the crc fields of the segment's frames up to it";
+    RUN_LAST_FRAME_CRC: 108, 4, "last frame crc", "the crc field of that frame";
+    RUN_LAST_FRAME: 112, 8, "last frame", "its location";
+    RUN_KEY_COUNT: 120, 8, "key count", "terms that are indexed";
+    RUN_POSTING_COUNT: 128, 8, "posting count", "postings of all of them";
+    RUN_FILTER_BLOCK_COUNT: 136, 8, "filter blocks", "blocks of 64 bytes";
+    RUN_BUCKET_COUNT: 144, 8, "buckets", "ranges of hashes; a full one runs over into the next";
+    RUN_LOCATIONS_OFFSET: 152, 8, "locations offset", "where the locations stand in the file";
+    RUN_FILTER_OFFSET: 160, 8, "filter offset", "where the filter stands";
+    RUN_BUCKETS_OFFSET: 168, 8, "buckets offset", "where the buckets stand";
+    RUN_POSTINGS_OFFSET: 176, 8, "postings offset", "where the postings stand";
+    RUN_CHECKSUMS_OFFSET: 184, 8, "checksums offset", "where the checksums of the pages before stand, 4 bytes each";
+    RUN_LENGTH: 192, 8, "length", "bytes of the file";
+    RUN_LOCATION_WIDTH: 200, 4, "location width", "bytes of a location: 4 or 8";
+    RUN_CHECKSUMS_CRC: 204, 4, "checksums crc", "CRC-32 of the checksums";
+    RUN_RESERVED: 208, 3884, "reserved", "zero";
+    RUN_CRC: 4092, 4, "crc", "CRC-32 of the bytes before it";
+}
+
+table! {
+    /// Opens a bucket of 1,024 bytes; up to 63 entries of a hash and a reference follow, by hash.
+    BUCKET_HEADER, "Bucket header", 16;
+    BUCKET_ENTRY_COUNT: 0, 2, "entry count", "0 to 63";
+    BUCKET_FLAGS: 2, 2, "flags", "bit 0: the entries go on in the next bucket";
+    BUCKET_RESERVED: 4, 12, "reserved", "zero";
+}
+
+table! {
+    /// Opens a block of 256 bytes of a long list of postings; distances to the next follow, as varints.
+    POSTING_BLOCK, "Posting block header", 10;
+    BLOCK_FIRST: 0, 4, "first", "the first posting, counted from the run's first position";
+    BLOCK_RANK: 4, 4, "rank", "postings of the list before it";
+    BLOCK_COUNT: 8, 2, "count", "postings of the block";
+}
+
+/// Opens a run of the index.
+pub(crate) const RUN_MAGIC: [u8; 8] = *b"annalsRN";
+
 /// Every table, in the order of the documentation.
 #[cfg(test)]
-pub(crate) const TABLES: [&Table; 5] =
-    [&STORE, &SEGMENT_HEADER, &SEGMENT_FOOTER, &FRAME_HEADER, &EVENT_HEADER];
+pub(crate) const TABLES: [&Table; 8] = [
+    &STORE,
+    &SEGMENT_HEADER,
+    &SEGMENT_FOOTER,
+    &FRAME_HEADER,
+    &EVENT_HEADER,
+    &RUN_HEADER,
+    &BUCKET_HEADER,
+    &POSTING_BLOCK,
+];
 
 /// Frame flag: the store was closed after this frame.
 pub(crate) const FRAME_CLOSED: u16 = 1;

@@ -9,6 +9,7 @@
 mod event;
 mod frame;
 mod layout;
+mod run;
 mod segment;
 mod store;
 #[cfg(test)]
@@ -17,6 +18,12 @@ mod tests;
 pub(crate) use event::EventPlace;
 pub(crate) use frame::{Frame, FrameHeader, FrameKind, PackedFrame, Stamp, single_event};
 pub(crate) use layout::{ALIGNMENT, FORMAT_VERSION, SEGMENT_OVERHEAD};
+pub(crate) use run::{
+    BUCKET_BYTES, BUCKET_ENTRIES_MAX, BlockBuilder, Bucket, FILTER_BLOCK_BYTES, Found,
+    LIST_COUNT_BYTES, POSTING_BLOCK_BYTES, RUN_PAGE_BYTES, Reference, Resume, RunHeader,
+    block_start, decode_block, decode_location, decode_short_list, encode_bucket,
+    encode_list_counts, encode_location, filter_bits, filter_may_hold, list_counts, range_of,
+};
 pub(crate) use segment::{Footer, SegmentHeader};
 pub(crate) use store::StoreFile;
 

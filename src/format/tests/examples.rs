@@ -12,11 +12,13 @@ use super::documentation::{hold_to_printed, printed};
 use super::material::{full_event, recorded, uuid_stream};
 use crate::event::{EventId, NewEvent};
 use crate::format::layout::{
-    EVENT_HEADER, FRAME_HEADER, SEGMENT_FOOTER, SEGMENT_HEADER, STORE, Table,
+    BUCKET_HEADER, EVENT_HEADER, FRAME_HEADER, POSTING_BLOCK, RUN_HEADER, SEGMENT_FOOTER,
+    SEGMENT_HEADER, STORE, Table,
 };
 use crate::format::{
-    EventPlace, Footer, Frame, FrameKind, Location, PackedFrame, SEGMENT_HEADER_BYTES, Salt,
-    SegmentHeader, Stamp, StoreFile,
+    BUCKET_BYTES, BlockBuilder, Bucket, EventPlace, Footer, Frame, FrameKind, Location,
+    POSTING_BLOCK_BYTES, PackedFrame, RUN_PAGE_BYTES, Reference, Resume, RunHeader,
+    SEGMENT_HEADER_BYTES, Salt, SegmentHeader, Stamp, StoreFile, decode_block, encode_bucket,
 };
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::stream::StreamId;
@@ -167,6 +169,82 @@ fn a_close_mark_is_as_published() {
     let frame = Frame::verify(&published, SEGMENT.salt, location).unwrap();
     assert_eq!(frame.header().kind(), FrameKind::Closed);
     assert_eq!(frame.header().next_position(), GlobalPosition::new(3));
+}
+
+/// The header of a run over the two events of the commit, with all parts of one page.
+fn run_header() -> RunHeader {
+    let page = RUN_PAGE_BYTES as u64;
+    RunHeader {
+        store_id: STORE_ID,
+        first_position: GlobalPosition::FIRST,
+        last_position: GlobalPosition::new(2),
+        base: COMMIT_AT.plus(40),
+        resume: Resume {
+            end: close_mark().0,
+            segment: 1,
+            epoch: 1,
+            recorded_at: RECORDED_AT,
+            next_position: GlobalPosition::new(3),
+            last_frame: COMMIT_AT,
+            last_frame_crc: 0x1111_2222,
+            frame_count: 1,
+            event_count: 2,
+            first_position: GlobalPosition::FIRST,
+            frames_crc: 0x3333_4444,
+        },
+        key_count: 12,
+        posting_count: 12,
+        filter_block_count: 1,
+        bucket_count: 1,
+        locations_offset: page,
+        filter_offset: 2 * page,
+        buckets_offset: 3 * page,
+        postings_offset: 5 * page,
+        checksums_offset: 6 * page,
+        length: 6 * page + 24,
+        location_width: 4,
+        checksums_crc: 0x5555_6666,
+    }
+}
+
+#[test]
+fn the_header_of_a_run_is_as_published() {
+    let mut dump = Dump::new(run_header().encode());
+    dump.fields(&RUN_HEADER);
+    let published = dump.hold_to_published("run header example");
+    assert_eq!(RunHeader::decode(&published), Ok(run_header()));
+}
+
+#[test]
+fn a_bucket_is_as_published() {
+    let entries = [
+        (0x0102_0304_0506_0708, Reference::Single(1)),
+        (0x1112_1314_1516_1718, Reference::Short(0)),
+    ];
+    let mut dump = Dump::new(encode_bucket(&entries, false));
+    dump.fields(&BUCKET_HEADER);
+    for _ in entries {
+        dump.row(8, "hash");
+        dump.row(8, "reference");
+    }
+    dump.row(BUCKET_BYTES - dump.at, "no more entries");
+    let published = dump.hold_to_published("bucket example");
+    let bucket = Bucket::decode(&published).unwrap();
+    let found: Vec<_> = bucket.entries().map(Result::unwrap).collect();
+    assert_eq!(found, entries);
+}
+
+#[test]
+fn a_posting_block_is_as_published() {
+    let mut block = BlockBuilder::new(5, 0);
+    assert!(block.push(6) && block.push(300));
+    let mut dump = Dump::new(block.finish());
+    dump.fields(&POSTING_BLOCK);
+    dump.row(1, "6 is 1 further");
+    dump.row(2, "300 is 294 further");
+    dump.row(POSTING_BLOCK_BYTES - dump.at, "no more postings");
+    let published = dump.hold_to_published("posting block example");
+    assert_eq!(decode_block(&published), Ok(vec![5, 6, 300]));
 }
 
 /// Bytes, printed field by field.
