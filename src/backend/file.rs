@@ -11,6 +11,7 @@ use crate::engine::{Engine, EngineOptions, Finding, VerifyReport, verify};
 use crate::error::{Error, Result};
 use crate::event::{EventId, RecordedEvent};
 use crate::format::FORMAT_VERSION;
+use crate::index::MEMTABLE_EVENTS_MAX;
 use crate::io::{Disk, ReadMode, RealDisk};
 use crate::limits::{Limits, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::position::{GlobalPosition, StreamVersion};
@@ -32,6 +33,7 @@ pub struct Options {
     limits: Limits,
     clock: Clock,
     reading: Reading,
+    memtable_events: usize,
 }
 
 /// How a [`FileStore`] reads events.
@@ -53,6 +55,7 @@ impl Default for Options {
             limits: Limits::default(),
             clock: Clock::system(),
             reading: Reading::default(),
+            memtable_events: MEMTABLE_EVENTS_MAX,
         }
     }
 }
@@ -92,6 +95,14 @@ impl Options {
         Self { reading, ..self }
     }
 
+    /// Sets how many events the index keeps in memory before it writes a run, so that a test meets
+    /// many runs and merges with few events.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn memtable_events(self, memtable_events: usize) -> Self {
+        Self { memtable_events: memtable_events.clamp(1, MEMTABLE_EVENTS_MAX), ..self }
+    }
+
     fn check(&self) -> Result<()> {
         let is_allowed = (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes)
             && self.segment_bytes.is_multiple_of(PAGE_BYTES);
@@ -123,6 +134,8 @@ pub struct Stats {
     pub log_bytes: u64,
     /// Bytes that the log takes up on the disk, what is allocated ahead included.
     pub disk_bytes: u64,
+    /// Bytes that the index takes up on the disk.
+    pub index_bytes: u64,
     /// The identity of the store, chosen when it was made.
     pub store_id: Uuid,
     /// The version of the format on disk.
@@ -177,10 +190,10 @@ impl FileStore {
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         options.check()?;
         let path = path.as_ref();
-        let Options { segment_bytes, limits, clock, reading } = options;
+        let Options { segment_bytes, limits, clock, reading, memtable_events } = options;
         let root = RealDisk::create(path).map_err(|source| at(path, "make", source))?;
         let root = root.with_read_mode(read_mode(reading));
-        Engine::open(root, &EngineOptions { segment_bytes, limits, clock })
+        Engine::open(root, &EngineOptions { segment_bytes, limits, clock, memtable_events })
             .map(|engine| Self { engine })
     }
 
@@ -229,6 +242,7 @@ impl FileStore {
             segments: sizes.segments,
             log_bytes: sizes.log_bytes,
             disk_bytes: sizes.disk_bytes,
+            index_bytes: sizes.index_bytes,
             store_id: self.engine.identity().store_id,
             format_version: FORMAT_VERSION,
         })

@@ -20,8 +20,10 @@ use super::reader::{Published, Reader};
 use super::rotation::Rotation;
 use crate::clock::{Clock, Stopwatch};
 use crate::error::{Error, PoisonCause};
-use crate::format::{Footer, FrameKind, Location, PackedFrame, SEGMENT_HEADER_BYTES, Stamp};
-use crate::index::TermList;
+use crate::format::{
+    Footer, FrameKind, Location, PackedFrame, Resume, SEGMENT_HEADER_BYTES, Stamp,
+};
+use crate::index::{MEMTABLE_EVENTS_MAX, TermList};
 use crate::io::{Disk, DiskFile};
 use crate::position::GlobalPosition;
 use crate::segment::{Preallocation, Segment};
@@ -82,6 +84,16 @@ impl Tally {
         }
     }
 
+    /// Goes on from what an indexed part of the log says of its segment.
+    pub(crate) fn resumed(resume: &Resume) -> Self {
+        Self {
+            event_count: resume.event_count,
+            first_position: resume.first_position,
+            frame_count: resume.frame_count,
+            frames_crc: crc32fast::Hasher::new_with_initial(resume.frames_crc),
+        }
+    }
+
     pub(crate) fn add(&mut self, first_position: GlobalPosition, event_count: u64, crc: u32) {
         if self.event_count == 0 && event_count > 0 {
             self.first_position = first_position;
@@ -101,6 +113,36 @@ impl Tally {
             frame_count: self.frame_count,
             frames_crc: self.frames_crc.clone().finalize(),
             epoch,
+        }
+    }
+}
+
+/// A frame that the log ends with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LastFrame {
+    pub(crate) location: Location,
+    pub(crate) end: Location,
+    pub(crate) crc: u32,
+    pub(crate) next_position: GlobalPosition,
+    pub(crate) epoch: u32,
+    pub(crate) recorded_at: Timestamp,
+}
+
+impl LastFrame {
+    /// Returns where the log goes on behind the frame, which the tally of its segment includes.
+    pub(crate) fn resume(&self, segment: u64, tally: &Tally) -> Resume {
+        Resume {
+            end: self.end,
+            segment,
+            epoch: self.epoch,
+            recorded_at: self.recorded_at,
+            next_position: self.next_position,
+            last_frame: self.location,
+            last_frame_crc: self.crc,
+            frame_count: tally.frame_count,
+            event_count: tally.event_count,
+            first_position: tally.first_position,
+            frames_crc: tally.frames_crc.clone().finalize(),
         }
     }
 }
@@ -177,7 +219,9 @@ impl<D: Disk> Appender<D> {
                 0 => self.roll_over(rest).map(|()| 0),
                 count => {
                     let part = rest.get_mut(..count).unwrap_or_default();
-                    self.write_part(part).map(|()| count).map_err(FailureKind::Poison)
+                    self.make_room(part)
+                        .and_then(|()| self.write_part(part).map_err(FailureKind::Poison))
+                        .map(|()| count)
                 }
             };
             match step {
@@ -188,23 +232,37 @@ impl<D: Disk> Appender<D> {
         Ok(())
     }
 
-    /// Returns how many of the frames fit into the active segment.
+    /// Returns how many of the frames fit into the active segment and, but for the first, into one
+    /// memtable.
     fn fitting(&self, frames: &[QueuedFrame]) -> usize {
         let mut room = self.active.header().footer_offset() - self.offset;
+        let mut events = 0;
         let fits = |queued: &&QueuedFrame| {
             let length = queued.frame.length() as u64;
-            let fits = length <= room;
+            let is_first = events == 0;
+            events += queued.frame.event_count();
+            let fits = length <= room && (is_first || events <= MEMTABLE_EVENTS_MAX);
             room = room.saturating_sub(length);
             fits
         };
         frames.iter().take_while(fits).count()
     }
 
+    /// Sees to it that the index has room for the events of frames before they are written.
+    fn make_room(&self, frames: &[QueuedFrame]) -> Result<(), FailureKind> {
+        let events = frames.iter().map(|queued| queued.frame.event_count()).sum();
+        let made = self.reader.index().make_room(events);
+        if !matches!(made, Ok(false)) {
+            self.bell.ring(Call::Index);
+        }
+        made.map(|_| ()).map_err(FailureKind::Rejected)
+    }
+
     fn write_part(&mut self, frames: &mut [QueuedFrame]) -> Result<(), PoisonCause> {
         let durable_upto = self.active.location(self.offset);
         self.buffer.clear();
         let mut tally = self.tally.clone();
-        let mut locations = Vec::with_capacity(frames.len());
+        let mut places = Vec::with_capacity(frames.len());
         for queued in frames.iter_mut() {
             let location = durable_upto.plus(self.buffer.len() as u64);
             let stamp = Stamp {
@@ -216,7 +274,16 @@ impl<D: Disk> Appender<D> {
             };
             let crc = queued.frame.stamp(&stamp);
             tally.add(queued.first_position, queued.frame.event_count() as u64, crc);
-            locations.push(queued.frame.event_locations(location));
+            let last = LastFrame {
+                location,
+                end: location.plus(queued.frame.length() as u64),
+                crc,
+                next_position: queued.next_position(),
+                epoch: self.epoch,
+                recorded_at: self.recorded_at,
+            };
+            let resume = last.resume(self.active.header().number, &tally);
+            places.push((queued.frame.event_locations(location), resume));
             self.buffer.extend_from_slice(queued.frame.as_bytes());
         }
         let end = self.offset + self.buffer.len() as u64;
@@ -225,7 +292,7 @@ impl<D: Disk> Appender<D> {
         self.has_begun = true;
         self.active.set_readable(end);
         self.tally = tally;
-        self.publish(frames, &locations);
+        self.publish(frames, &places);
         self.prepare_next();
         Ok(())
     }
@@ -251,14 +318,15 @@ impl<D: Disk> Appender<D> {
         self.active.file().sync_data().map_err(poison("sync"))
     }
 
-    fn publish(&self, frames: &[QueuedFrame], locations: &[Vec<Location>]) {
+    fn publish(&self, frames: &[QueuedFrame], places: &[(Vec<Location>, Resume)]) {
         let published: Vec<_> = frames
             .iter()
-            .zip(locations)
-            .map(|(queued, locations)| Published {
+            .zip(places)
+            .map(|(queued, (locations, resume))| Published {
                 first_position: queued.first_position,
                 locations,
                 terms: &queued.terms,
+                resume: *resume,
             })
             .collect();
         let next = frames.last().map_or(self.reader.durable().next(), QueuedFrame::next_position);

@@ -1,6 +1,7 @@
-//! The one thread of a store: it prepares segments and marks the log as durable when appends pause.
+//! The two threads of a store. One prepares segments, writes full memtables as runs, and marks the log
+//! as durable when appends pause; the other merges runs, which may take long.
 //!
-//! It does nothing that a commit waits for, and sleeps without a timer when there is nothing to do.
+//! They do nothing that a commit waits for, and sleep without a timer when there is nothing to do.
 
 use std::io;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::commit_queue::CommitQueue;
 use super::rotation::Rotation;
+use crate::index::Index;
 use crate::io::Disk;
 
 /// How long no commit comes before the last one gets its watermark.
@@ -23,6 +25,8 @@ pub(crate) enum Call {
     Prepare,
     /// A commit has no watermark behind it.
     Mark,
+    /// A memtable is full and is to be written.
+    Index,
     /// The store is closing.
     Stop,
 }
@@ -38,6 +42,7 @@ pub(crate) struct Bell {
 struct Calls {
     prepare: bool,
     mark: bool,
+    index: bool,
     stop: bool,
 }
 
@@ -47,6 +52,7 @@ impl Bell {
         match call {
             Call::Prepare => calls.prepare = true,
             Call::Mark => calls.mark = true,
+            Call::Index => calls.index = true,
             Call::Stop => calls.stop = true,
         }
         drop(calls);
@@ -63,6 +69,9 @@ impl Bell {
             }
             if std::mem::take(&mut calls.prepare) {
                 return Call::Prepare;
+            }
+            if std::mem::take(&mut calls.index) {
+                return Call::Index;
             }
             if !calls.mark {
                 self.rung.wait(&mut calls);
@@ -89,6 +98,8 @@ pub(crate) fn start<D: Disk>(
     bell: Arc<Bell>,
     queue: Arc<CommitQueue<D>>,
     rotation: Arc<Rotation<D>>,
+    index: Arc<Index<D>>,
+    merging: Arc<Bell>,
 ) -> io::Result<JoinHandle<()>> {
     let newest = {
         let queue = Arc::clone(&queue);
@@ -102,8 +113,27 @@ pub(crate) fn start<D: Disk>(
                     // A failure poisons the queue: the next commit is told.
                     let _poisoned = queue.mark();
                 }
+                Call::Index => {
+                    // A failure is kept for the append that waits for room.
+                    if index.write_frozen().is_ok() {
+                        merging.ring(Call::Index);
+                    }
+                }
                 Call::Stop => return,
             }
+        }
+    })
+}
+
+/// Starts the thread that merges runs, which may take long. It ends when called to stop.
+pub(crate) fn start_merging<D: Disk>(
+    bell: Arc<Bell>,
+    index: Arc<Index<D>>,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("annals-merge".to_owned()).spawn(move || {
+        while bell.next(|| 0) != Call::Stop {
+            // A failure leaves more runs than there could be; the next call tries again.
+            while matches!(index.merge_once(), Ok(true)) {}
         }
     })
 }

@@ -5,27 +5,28 @@
 //! (terms can share a hash), and never misses one that does.
 
 use super::reader::Reader;
+use crate::error::Result;
 use crate::index::{Postings, Term};
 use crate::io::Disk;
 use crate::position::GlobalPosition;
 use crate::store::{Direction, Filter, Query, QueryItem};
 
 /// A set of positions.
-#[derive(Debug, Clone)]
-pub(crate) enum Candidates {
+#[derive(Debug)]
+pub(crate) enum Candidates<D: Disk> {
     Everything,
-    Term(Postings),
+    Term(Postings<D>),
     /// Positions in at least one of the sets.
-    AnyOf(Vec<Candidates>),
+    AnyOf(Vec<Candidates<D>>),
     /// Positions in all of the sets.
-    AllOf(Vec<Candidates>),
+    AllOf(Vec<Candidates<D>>),
     /// Positions in these ranges, both ends included.
     Within(Vec<(GlobalPosition, GlobalPosition)>),
 }
 
-impl Candidates {
+impl<D: Disk> Candidates<D> {
     /// Returns the candidates for events that match a query and pass a filter.
-    pub(crate) fn of<D: Disk>(reader: &Reader<D>, query: &Query, filter: &Filter) -> Self {
+    pub(crate) fn of(reader: &Reader<D>, query: &Query, filter: &Filter) -> Self {
         let term = |term| Self::Term(reader.postings(term));
         let matched = match query.items() {
             None => Self::Everything,
@@ -37,7 +38,7 @@ impl Candidates {
         Self::all_of([matched, passed].into_iter().chain(tenant).chain(correlation))
     }
 
-    fn of_item<D: Disk>(reader: &Reader<D>, item: &QueryItem) -> Self {
+    fn of_item(reader: &Reader<D>, item: &QueryItem) -> Self {
         let term = |term| Self::Term(reader.postings(term));
         let types = item.event_types.iter().map(|name| term(Term::EventType(name)));
         let types = Self::any_of_named(types.collect());
@@ -87,74 +88,94 @@ impl Candidates {
     }
 
     /// Returns the first candidate at `position` or later.
-    fn first_from(&self, position: GlobalPosition) -> Option<GlobalPosition> {
+    fn first_from(&mut self, position: GlobalPosition) -> Result<Option<GlobalPosition>> {
         match self {
-            Self::Everything => Some(position),
+            Self::Everything => Ok(Some(position)),
             Self::Term(postings) => postings.first_from(position),
-            Self::AnyOf(sets) => sets.iter().filter_map(|set| set.first_from(position)).min(),
+            Self::AnyOf(sets) => {
+                best(sets.iter_mut().map(|set| set.first_from(position)), Ord::min)
+            }
             Self::AllOf(sets) => agree(position, sets, Self::first_from),
             Self::Within(ranges) => {
                 let ahead = ranges.iter().filter(|(_, last)| *last >= position);
-                ahead.map(|(first, _)| (*first).max(position)).min()
+                Ok(ahead.map(|(first, _)| (*first).max(position)).min())
             }
         }
     }
 
     /// Returns the last candidate at `position` or earlier.
-    fn last_to(&self, position: GlobalPosition) -> Option<GlobalPosition> {
+    fn last_to(&mut self, position: GlobalPosition) -> Result<Option<GlobalPosition>> {
         match self {
-            Self::Everything => (position > GlobalPosition::ZERO).then_some(position),
+            Self::Everything => Ok((position > GlobalPosition::ZERO).then_some(position)),
             Self::Term(postings) => postings.last_to(position),
-            Self::AnyOf(sets) => sets.iter().filter_map(|set| set.last_to(position)).max(),
+            Self::AnyOf(sets) => best(sets.iter_mut().map(|set| set.last_to(position)), Ord::max),
             Self::AllOf(sets) => agree(position, sets, Self::last_to),
             Self::Within(ranges) => {
                 let behind = ranges.iter().filter(|(first, _)| *first <= position);
-                behind.map(|(_, last)| (*last).min(position)).max()
+                Ok(behind.map(|(_, last)| (*last).min(position)).max())
             }
         }
     }
 
     /// Iterates over the candidates from `first` to `last`, both included, in either order.
     pub(crate) fn walk(
-        self,
+        mut self,
         direction: Direction,
         first: GlobalPosition,
         last: GlobalPosition,
-    ) -> impl Iterator<Item = GlobalPosition> + Send + 'static {
+    ) -> impl Iterator<Item = Result<GlobalPosition>> + Send + 'static {
         let mut next = Some(match direction {
             Direction::Forward => first,
             Direction::Backward => last,
         });
         std::iter::from_fn(move || {
-            let from = next?;
+            let from = next.take()?;
             let found = match direction {
-                Direction::Forward => self.first_from(from).filter(|found| *found <= last),
-                Direction::Backward => self.last_to(from).filter(|found| *found >= first),
+                Direction::Forward => self.first_from(from),
+                Direction::Backward => self.last_to(from),
             };
-            next = found.map(|found| match direction {
+            let within = |found: &GlobalPosition| (first..=last).contains(found);
+            let found = found.map(|found| found.filter(within)).transpose()?;
+            next = found.as_ref().ok().map(|found| match direction {
                 Direction::Forward => found.next(),
                 Direction::Backward => found.previous(),
             });
-            found
+            Some(found)
         })
     }
 }
 
+/// Returns the better of the positions that were found, or the first error.
+fn best(
+    found: impl Iterator<Item = Result<Option<GlobalPosition>>>,
+    better: impl Fn(GlobalPosition, GlobalPosition) -> GlobalPosition,
+) -> Result<Option<GlobalPosition>> {
+    let mut best = None;
+    for found in found {
+        best = match (best, found?) {
+            (Some(one), Some(other)) => Some(better(one, other)),
+            (one, other) => one.or(other),
+        };
+    }
+    Ok(best)
+}
+
 /// Moves all sets on until they stand at the same position.
-fn agree(
+fn agree<S>(
     start: GlobalPosition,
-    sets: &[Candidates],
-    seek: impl Fn(&Candidates, GlobalPosition) -> Option<GlobalPosition>,
-) -> Option<GlobalPosition> {
+    sets: &mut [S],
+    seek: impl Fn(&mut S, GlobalPosition) -> Result<Option<GlobalPosition>>,
+) -> Result<Option<GlobalPosition>> {
     let mut target = start;
     let mut agreeing = 0;
-    for set in sets.iter().cycle() {
-        let found = seek(set, target)?;
-        agreeing = if found == target { agreeing + 1 } else { 1 };
-        target = found;
-        if agreeing == sets.len() {
-            break;
+    loop {
+        for set in sets.iter_mut() {
+            let Some(found) = seek(set, target)? else { return Ok(None) };
+            agreeing = if found == target { agreeing + 1 } else { 1 };
+            target = found;
+        }
+        if agreeing >= sets.len() {
+            return Ok(Some(target));
         }
     }
-    Some(target)
 }

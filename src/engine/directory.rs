@@ -20,8 +20,8 @@ const LOCK: &str = "LOCK";
 const STORE: &str = "STORE";
 const STORE_UNFINISHED: &str = "STORE.tmp";
 const LOG: &str = "log";
-/// Reserved for what is derived from the log.
-const INDEX: &str = "index";
+/// What is derived from the log.
+pub(crate) const INDEX: &str = "index";
 
 /// The directory of a store that exists.
 pub(crate) struct Directory<D: Disk> {

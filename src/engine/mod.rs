@@ -13,6 +13,7 @@ mod candidates;
 mod commit_queue;
 mod directory;
 mod finding;
+mod indexing;
 mod log;
 mod reader;
 mod recovery;
@@ -41,8 +42,8 @@ pub(crate) use verify::verify;
 
 use crate::clock::Clock;
 use crate::error::{Damage, Error, Result};
-use crate::format::{Fault, Frame, FrameKind, Location, StoreFile};
-use crate::index::{Entry, Index, TermHasher, TermList};
+use crate::format::{Fault, FrameKind, Location, StoreFile};
+use crate::index::{Access, Index, MEMTABLE_EVENTS_MAX, TermHasher};
 use crate::io::{Disk, DiskFile, OpenMode};
 use crate::limits::Limits;
 use crate::store::{Commit, CommitResult};
@@ -51,7 +52,7 @@ use background::{Bell, Call};
 use commit_queue::CommitQueue;
 use directory::Directory;
 use log::Log;
-use recovery::{Depth, Walked};
+use recovery::{Depth, Route, Walked};
 use rotation::Rotation;
 
 /// How a store is opened.
@@ -60,6 +61,8 @@ pub(crate) struct EngineOptions {
     pub(crate) segment_bytes: u64,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
+    /// Events that the index keeps in memory before it writes them as a run.
+    pub(crate) memtable_events: usize,
 }
 
 /// A store that is open.
@@ -76,12 +79,14 @@ struct Writer<D: Disk> {
     queue: Arc<CommitQueue<D>>,
     rotation: Arc<Rotation<D>>,
     bell: Arc<Bell>,
+    merging: Arc<Bell>,
     /// What is given back when the store is closed.
     held: Mutex<Option<Held<D>>>,
 }
 
 struct Held<D: Disk> {
     background: JoinHandle<()>,
+    merger: JoinHandle<()>,
     _lock: Option<D::Lock>,
 }
 
@@ -93,6 +98,8 @@ pub(crate) struct Sizes {
     pub(crate) log_bytes: u64,
     /// Bytes that the log takes up on the disk.
     pub(crate) disk_bytes: u64,
+    /// Bytes that the index takes up on the disk.
+    pub(crate) index_bytes: u64,
 }
 
 impl<D: Disk> Engine<D> {
@@ -100,7 +107,7 @@ impl<D: Disk> Engine<D> {
     pub(crate) fn open(root: D, options: &EngineOptions) -> Result<Self> {
         let directory = directory::open_or_make(root, &options.clock, options.segment_bytes)?;
         recovery::settle(&directory.log, OpenMode::Write)?;
-        let index = Arc::new(Index::new());
+        let index = indexing::open(&directory, Access::Write, options.memtable_events)?;
         let mut walked = walk(&directory, &index, OpenMode::Write)?;
         if let Some(damage) = walked.damage.first() {
             return Err(damage.clone().into());
@@ -122,13 +129,13 @@ impl<D: Disk> Engine<D> {
 
     fn start(
         directory: Directory<D>,
-        index: Arc<Index>,
+        index: Arc<Index<D>>,
         mut walked: Walked<D>,
         options: &EngineOptions,
     ) -> Result<Self> {
         let findings = findings(&walked);
         let active = walked.segments.last().map(Arc::clone).ok_or(Error::Closed)?;
-        let reader = Arc::new(reader(&directory, index, &walked));
+        let reader = Arc::new(reader(&directory, Arc::clone(&index), &walked));
         let Directory { root, log, identity, lock } = directory;
         let bell = Arc::new(Bell::default());
         let spare = walked.spare.take();
@@ -153,13 +160,20 @@ impl<D: Disk> Engine<D> {
         let queue =
             CommitQueue::new(Arc::clone(&reader), appender, limits, Arc::clone(&bell), is_unmarked);
         let queue = Arc::new(queue);
-        let background =
-            background::start(Arc::clone(&bell), Arc::clone(&queue), Arc::clone(&rotation))
-                .map_err(|source| {
-                    Error::io("start the background thread of", root.path(), source)
-                })?;
-        let held = Mutex::new(Some(Held { background, _lock: lock }));
-        let writer = Some(Writer { queue, rotation, bell, held });
+        let merging = Arc::new(Bell::default());
+        merging.ring(Call::Index);
+        let failed = |source| Error::io("start a background thread of", root.path(), source);
+        let background = background::start(
+            Arc::clone(&bell),
+            Arc::clone(&queue),
+            Arc::clone(&rotation),
+            Arc::clone(&index),
+            Arc::clone(&merging),
+        )
+        .map_err(failed)?;
+        let merger = background::start_merging(Arc::clone(&merging), index).map_err(failed)?;
+        let held = Mutex::new(Some(Held { background, merger, _lock: lock }));
+        let writer = Some(Writer { queue, rotation, bell, merging, held });
         Ok(Self { root, identity, reader, writer, findings })
     }
 
@@ -187,7 +201,9 @@ impl<D: Disk> Engine<D> {
     pub(crate) fn sizes(&self) -> Result<Sizes> {
         let segments = self.reader.log().segments();
         let end = self.reader.durable_end();
-        let mut sizes = Sizes { segments: segments.len() as u64, log_bytes: 0, disk_bytes: 0 };
+        let index_bytes = self.reader.index().disk_bytes();
+        let segment_count = segments.len() as u64;
+        let mut sizes = Sizes { segments: segment_count, log_bytes: 0, disk_bytes: 0, index_bytes };
         for segment in segments.iter() {
             let header_end = segment.location(crate::format::SEGMENT_HEADER_BYTES as u64);
             let frames_end = match segment.footer() {
@@ -211,7 +227,12 @@ impl<D: Disk> Engine<D> {
         let Some(held) = writer.held.lock().take() else { return Ok(()) };
         let closed = writer.queue.close();
         writer.bell.ring(Call::Stop);
+        writer.merging.ring(Call::Stop);
+        self.reader.index().stop_merging();
         let _panicked = held.background.join();
+        let _panicked = held.merger.join();
+        // Without a run for the newest events the next opening reads them again.
+        let _not_needed = self.reader.index().close();
         closed
     }
 }
@@ -225,23 +246,29 @@ impl<D: Disk> Drop for Engine<D> {
 
 fn walk<D: Disk>(
     directory: &Directory<D>,
-    index: &Arc<Index>,
+    index: &Arc<Index<D>>,
     mode: OpenMode,
 ) -> Result<Walked<D>> {
     let hasher = TermHasher::new(directory.identity.hash_key);
-    let store_id = directory.identity.store_id;
-    let mut sink = |frame: &Frame| index_frame(index, &hasher, frame);
-    recovery::walk(&directory.log, store_id, mode, Depth::Near, &mut sink)
+    let route = Route {
+        disk: &directory.log,
+        store_id: directory.identity.store_id,
+        mode,
+        depth: Depth::Near,
+        from: index.resume(),
+        last: None,
+    };
+    recovery::walk(&route, &mut |frame, resume| indexing::add_frame(index, &hasher, frame, resume))
 }
 
 /// Walks a store that somebody may be writing to. What looks like damage may have been half of a
 /// write that is whole by now, so damage is believed only when it stays.
-fn walk_read_only<D: Disk>(directory: &Directory<D>) -> Result<(Arc<Index>, Walked<D>)> {
+fn walk_read_only<D: Disk>(directory: &Directory<D>) -> Result<(Arc<Index<D>>, Walked<D>)> {
     const ATTEMPTS: usize = 3;
     let mut attempt = 1;
     loop {
         recovery::settle(&directory.log, OpenMode::Read)?;
-        let index = Arc::new(Index::new());
+        let index = indexing::open(directory, Access::Read, MEMTABLE_EVENTS_MAX)?;
         let walked = walk(directory, &index, OpenMode::Read);
         let is_good = walked.as_ref().is_ok_and(|walked| walked.damage.is_empty());
         if is_good || attempt == ATTEMPTS {
@@ -251,23 +278,6 @@ fn walk_read_only<D: Disk>(directory: &Directory<D>) -> Result<(Arc<Index>, Walk
         }
         attempt += 1;
     }
-}
-
-fn index_frame(index: &Index, hasher: &TermHasher, frame: &Frame) -> Result<()> {
-    let mut terms = TermList::default();
-    let mut places = Vec::with_capacity(frame.header().event_count.into());
-    for event in frame.events() {
-        let (location, event) = event.map_err(|fault| broken_event(frame.location(), &fault))?;
-        terms.push_recorded(hasher, &event);
-        places.push((event.global_position(), location));
-    }
-    let entries = places.iter().zip(terms.iter());
-    index.append(entries.map(|((position, location), terms)| Entry {
-        position: *position,
-        location: *location,
-        terms,
-    }));
-    Ok(())
 }
 
 /// Returns the error for an event whose checksums hold and which still breaks the rules: no writer
@@ -299,7 +309,11 @@ fn epoch_after(epoch: u32, path: &Path) -> Result<u32> {
     })
 }
 
-fn reader<D: Disk>(directory: &Directory<D>, index: Arc<Index>, walked: &Walked<D>) -> Reader<D> {
+fn reader<D: Disk>(
+    directory: &Directory<D>,
+    index: Arc<Index<D>>,
+    walked: &Walked<D>,
+) -> Reader<D> {
     let log = Log::new(directory.log.clone(), walked.segments.clone());
     let hasher = TermHasher::new(directory.identity.hash_key);
     let end =

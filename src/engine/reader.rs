@@ -16,7 +16,7 @@ use super::log::Log;
 use super::scan::PositionScan;
 use crate::error::{Damage, Error, Result};
 use crate::event::{EventId, RecordedEvent};
-use crate::format::Location;
+use crate::format::{Location, Resume};
 use crate::index::{Entry, Index, Postings, Term, TermHasher, TermList};
 use crate::io::Disk;
 use crate::position::{GlobalPosition, StreamVersion};
@@ -27,7 +27,7 @@ use crate::timestamp::Timestamp;
 /// Reads what is durable.
 pub(crate) struct Reader<D: Disk> {
     log: Log<D>,
-    index: Arc<Index>,
+    index: Arc<Index<D>>,
     hasher: TermHasher,
     /// The position of the last durable event.
     durable: AtomicU64,
@@ -43,12 +43,14 @@ pub(crate) struct Published<'a> {
     pub(crate) first_position: GlobalPosition,
     pub(crate) locations: &'a [Location],
     pub(crate) terms: &'a TermList,
+    /// Where the log goes on behind the frame.
+    pub(crate) resume: Resume,
 }
 
 impl<D: Disk> Reader<D> {
     pub(crate) fn new(
         log: Log<D>,
-        index: Arc<Index>,
+        index: Arc<Index<D>>,
         hasher: TermHasher,
         durable: (GlobalPosition, Location),
         damage: Vec<Damage>,
@@ -68,8 +70,12 @@ impl<D: Disk> Reader<D> {
         &self.log
     }
 
+    pub(crate) fn index(&self) -> &Arc<Index<D>> {
+        &self.index
+    }
+
     /// Returns the positions of the events that may have a term.
-    pub(crate) fn postings(&self, term: Term<'_>) -> Postings {
+    pub(crate) fn postings(&self, term: Term<'_>) -> Postings<D> {
         self.index.postings(self.hasher.hash(term))
     }
 
@@ -93,11 +99,11 @@ impl<D: Disk> Reader<D> {
         for frame in frames {
             let positions = (0..).map(|index| frame.first_position.advanced_by(index));
             let places = positions.zip(frame.locations).zip(frame.terms.iter());
-            self.index.append(places.map(|((position, location), terms)| Entry {
-                position,
-                location: *location,
-                terms,
-            }));
+            let entries = places.map(|((position, location), terms)| {
+                let location = *location;
+                Entry { position, location, terms }
+            });
+            self.index.add(entries, frame.resume);
         }
         self.durable_end.store(end.get(), Ordering::Release);
         self.durable.store(next.previous().get(), Ordering::Release);
@@ -115,7 +121,7 @@ impl<D: Disk> Reader<D> {
 
     /// Returns where the event at a position is.
     pub(crate) fn locate(&self, position: GlobalPosition) -> Result<Location> {
-        self.index.locate(position).ok_or_else(|| match self.known_damage(position) {
+        self.index.locate(position)?.ok_or_else(|| match self.known_damage(position) {
             Some(damage) => damage.clone().into(),
             None => Error::Closed,
         })
@@ -147,7 +153,10 @@ impl<D: Disk> Reader<D> {
             self.damage.iter().filter(|one| one.first_lost.is_some_and(|it| it < position));
         match before.max_by_key(|one| one.first_lost) {
             Some(damage) => damage.clone().into(),
-            None => self.misplaced(self.index.locate(position).unwrap_or_default()),
+            None => {
+                let location = self.index.locate(position).ok().flatten();
+                self.misplaced(location.unwrap_or_default())
+            }
         }
     }
 
@@ -192,20 +201,20 @@ impl<D: Disk> Reader<D> {
         Ok(last.map_or(StreamVersion::ZERO, |event| event.stream_version()))
     }
 
-    fn stream_postings(&self, stream: &StreamId) -> Postings {
+    fn stream_postings(&self, stream: &StreamId) -> Postings<D> {
         self.postings(Term::stream(stream))
     }
 
     /// Returns the last event of a stream at `newest` or before.
     fn last_of(&self, stream: &StreamId, newest: GlobalPosition) -> Result<Option<RecordedEvent>> {
-        let postings = self.stream_postings(stream);
-        let mut candidate = postings.last_to(newest);
+        let mut postings = self.stream_postings(stream);
+        let mut candidate = postings.last_to(newest)?;
         while let Some(position) = candidate {
             let event = self.event_at(position)?;
             if event.is_in(stream) {
                 return Ok(Some(event));
             }
-            candidate = postings.last_to(position.previous());
+            candidate = postings.last_to(position.previous())?;
         }
         Ok(None)
     }
@@ -213,14 +222,14 @@ impl<D: Disk> Reader<D> {
     /// Returns the event with an id.
     pub(crate) fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {
         let newest = self.durable();
-        let postings = self.postings(Term::EventId(event_id));
-        let mut candidate = postings.first_from(GlobalPosition::FIRST);
+        let mut postings = self.postings(Term::EventId(event_id));
+        let mut candidate = postings.first_from(GlobalPosition::FIRST)?;
         while let Some(position) = candidate.filter(|position| *position <= newest) {
             let event = self.event_at(position)?;
             if event.event_id() == event_id {
                 return Ok(Some(event));
             }
-            candidate = postings.first_from(position.next());
+            candidate = postings.first_from(position.next())?;
         }
         Ok(None)
     }
@@ -252,7 +261,7 @@ impl<D: Disk> Reader<D> {
         let walk =
             StreamWalk { reader: Arc::clone(self), stream: stream.clone(), postings, newest };
         let events = match options.order() {
-            Direction::Forward => walk.forward(first, last),
+            Direction::Forward => walk.forward(first, last)?,
             Direction::Backward => walk.backward(first, last)?,
         };
         let filter = options.passing().clone();
@@ -287,7 +296,7 @@ impl<D: Disk> Reader<D> {
         }
         let events = candidates
             .walk(options.order(), first, last)
-            .map(move |position| reader.event_at(position));
+            .map(move |position| reader.event_at(position?));
         Ok(limited(events.filter(matches), count_max))
     }
 
@@ -358,7 +367,7 @@ type BoxedEvents = Box<dyn Iterator<Item = Result<RecordedEvent>> + Send>;
 struct StreamWalk<D: Disk> {
     reader: Arc<Reader<D>>,
     stream: StreamId,
-    postings: Postings,
+    postings: Postings<D>,
     newest: GlobalPosition,
 }
 
@@ -366,19 +375,22 @@ impl<D: Disk> StreamWalk<D> {
     /// Returns a posting that the event with the version does not come before: the version's own
     /// rank, which another stream with the same hash can only push back, less the events that may be
     /// lost before it.
-    fn rank_of(&self, version: StreamVersion) -> Option<GlobalPosition> {
+    fn rank_of(&mut self, version: StreamVersion) -> Result<Option<GlobalPosition>> {
         let rank = version.previous().get();
         self.postings.at_rank(rank.saturating_sub(self.reader.lost_count()))
     }
 
     /// Gives the versions from `first` to `last`, every one of them or an error for what is lost.
-    fn forward(self, first: StreamVersion, last: StreamVersion) -> BoxedEvents {
-        let mut next = self.rank_of(first);
+    fn forward(mut self, first: StreamVersion, last: StreamVersion) -> Result<BoxedEvents> {
+        let mut next = self.rank_of(first)?;
         let mut wanted = first;
-        Box::new(std::iter::from_fn(move || {
+        Ok(Box::new(std::iter::from_fn(move || {
             while wanted <= last {
-                let position = next.filter(|position| *position <= self.newest)?;
-                next = self.postings.first_from(position.next());
+                let position = next.take().filter(|position| *position <= self.newest)?;
+                match self.postings.first_from(position.next()) {
+                    Ok(found) => next = found,
+                    Err(error) => return Some(Err(error)),
+                }
                 let event = match self.reader.event_at(position) {
                     Ok(event) if !event.is_in(&self.stream) => continue,
                     Ok(event) => event,
@@ -393,19 +405,22 @@ impl<D: Disk> StreamWalk<D> {
                 }
             }
             None
-        }))
+        })))
     }
 
     /// As `forward`, from `last` to `first`.
-    fn backward(self, first: StreamVersion, last: StreamVersion) -> Result<BoxedEvents> {
+    fn backward(mut self, first: StreamVersion, last: StreamVersion) -> Result<BoxedEvents> {
         let mut next = self.last_at(last)?;
         // The version of the event before in this walk: the one behind in the stream.
         let mut behind = StreamVersion::MAX;
         let mut has_begun = false;
         Ok(Box::new(std::iter::from_fn(move || {
             while behind > first {
-                let position = next?;
-                next = self.postings.last_to(position.previous());
+                let position = next.take()?;
+                match self.postings.last_to(position.previous()) {
+                    Ok(found) => next = found,
+                    Err(error) => return Some(Err(error)),
+                }
                 let event = match self.reader.event_at(position) {
                     Ok(event) if !event.is_in(&self.stream) => continue,
                     Ok(event) => event,
@@ -426,16 +441,17 @@ impl<D: Disk> StreamWalk<D> {
     }
 
     /// Returns the posting of the stream's event with this version, or of its newest one.
-    fn last_at(&self, version: StreamVersion) -> Result<Option<GlobalPosition>> {
-        let mut candidate = self.rank_of(version).filter(|position| *position <= self.newest);
+    fn last_at(&mut self, version: StreamVersion) -> Result<Option<GlobalPosition>> {
+        let newest = self.newest;
+        let mut candidate = self.rank_of(version)?.filter(|position| *position <= newest);
         while let Some(position) = candidate {
             let event = self.reader.event_at(position)?;
             if event.is_in(&self.stream) && event.stream_version() >= version {
                 return Ok(Some(position));
             }
-            let later = self.postings.first_from(position.next());
-            candidate = later.filter(|position| *position <= self.newest);
+            let later = self.postings.first_from(position.next())?;
+            candidate = later.filter(|position| *position <= newest);
         }
-        Ok(self.postings.last_to(self.newest))
+        self.postings.last_to(newest)
     }
 }

@@ -29,11 +29,11 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::appender::Tally;
+use super::appender::{LastFrame, Tally};
 use super::finding::Finding;
 use super::log::Segments;
 use crate::error::{Damage, Error, Result};
-use crate::format::{Fault, Footer, Frame, FrameKind, Location};
+use crate::format::{Fault, Footer, Frame, FrameKind, Location, Resume};
 use crate::io::{Disk, DiskFile, OpenMode};
 use crate::limits::COMMIT_BYTES_MAX;
 use crate::position::GlobalPosition;
@@ -101,15 +101,26 @@ pub(crate) struct Walked<D: Disk> {
     pub(crate) damage: Vec<Damage>,
 }
 
-/// Walks the log in `disk`, and hands every good frame to `sink` in order.
-pub(crate) fn walk<D: Disk>(
-    disk: &D,
-    store_id: uuid::Uuid,
-    mode: OpenMode,
-    depth: Depth,
-    sink: &mut dyn FnMut(&Frame) -> Result<()>,
-) -> Result<Walked<D>> {
-    let mut walk = Walk::new(disk, store_id, mode, depth, sink);
+/// Which log is walked, and how.
+#[derive(Debug)]
+pub(crate) struct Route<'a, D> {
+    /// The directory of the segments.
+    pub(crate) disk: &'a D,
+    pub(crate) store_id: uuid::Uuid,
+    pub(crate) mode: OpenMode,
+    pub(crate) depth: Depth,
+    /// Where the walk begins; what lies before is believed by its footers.
+    pub(crate) from: Option<Resume>,
+    /// The last position that is wanted; everything when `None`.
+    pub(crate) last: Option<GlobalPosition>,
+}
+
+/// Takes frames, each with where the log goes on behind it.
+type Sink<'a> = &'a mut dyn FnMut(&Frame, Resume) -> Result<()>;
+
+/// Walks a log, and hands every good frame to `sink` in order.
+pub(crate) fn walk<D: Disk>(route: &Route<'_, D>, sink: Sink<'_>) -> Result<Walked<D>> {
+    let mut walk = Walk::new(route, sink);
     walk.open_segments()?;
     walk.walk_segments()?;
     Ok(walk.walked)
@@ -122,11 +133,8 @@ enum Opened<D: Disk> {
 }
 
 struct Walk<'a, D: Disk> {
-    disk: &'a D,
-    store_id: uuid::Uuid,
-    mode: OpenMode,
-    depth: Depth,
-    sink: &'a mut dyn FnMut(&Frame) -> Result<()>,
+    route: &'a Route<'a, D>,
+    sink: Sink<'a>,
     opened: Vec<Opened<D>>,
     walked: Walked<D>,
     /// Damage behind which no good frame has been seen yet.
@@ -134,13 +142,7 @@ struct Walk<'a, D: Disk> {
 }
 
 impl<'a, D: Disk> Walk<'a, D> {
-    fn new(
-        disk: &'a D,
-        store_id: uuid::Uuid,
-        mode: OpenMode,
-        depth: Depth,
-        sink: &'a mut dyn FnMut(&Frame) -> Result<()>,
-    ) -> Self {
+    fn new(route: &'a Route<'a, D>, sink: Sink<'a>) -> Self {
         let walked = Walked {
             segments: Vec::new(),
             offset: 0,
@@ -158,20 +160,20 @@ impl<'a, D: Disk> Walk<'a, D> {
             damage: Vec::new(),
         };
         let (opened, open_damage) = (Vec::new(), Vec::new());
-        Self { disk, store_id, mode, depth, sink, opened, walked, open_damage }
+        Self { route, sink, opened, walked, open_damage }
     }
 
     /// Opens every segment. Without a header that verifies nothing of a segment can be read.
     fn open_segments(&mut self) -> Result<()> {
-        let numbers = numbers(self.disk)?;
+        let numbers = numbers(self.route.disk)?;
         let last = numbers.last().copied().unwrap_or_default();
         let mut expected = 1;
         for number in numbers {
             if number > expected {
-                self.opened.push(Opened::Unreadable(missing(self.disk, expected..number)));
+                self.opened.push(Opened::Unreadable(missing(self.route.disk, expected..number)));
             }
             expected = number + 1;
-            match Segment::open(self.disk, number, self.mode) {
+            match Segment::open(self.route.disk, number, self.route.mode) {
                 Ok(segment) => self.take(segment),
                 Err(Error::Damage(damage)) if number == last && self.follows_unsealed()? => {
                     let what = format!("{}; the segment held no event yet", damage.reason);
@@ -183,7 +185,7 @@ impl<'a, D: Disk> Walk<'a, D> {
             }
         }
         if self.opened.is_empty() {
-            let path = self.disk.path().to_owned();
+            let path = self.route.disk.path().to_owned();
             self.opened.push(Opened::Unreadable(unreadable(path, "there is no segment")));
         }
         Ok(())
@@ -198,7 +200,7 @@ impl<'a, D: Disk> Walk<'a, D> {
             None => Some(Location::default()),
         };
         let path = segment.path().clone();
-        self.opened.push(if header.store_id != self.store_id {
+        self.opened.push(if header.store_id != self.route.store_id {
             Opened::Unreadable(unreadable(path, "the segment is of another store"))
         } else if base.is_some_and(|base| base != header.base) {
             Opened::Unreadable(unreadable(path, "the segment does not continue the one before"))
@@ -218,6 +220,9 @@ impl<'a, D: Disk> Walk<'a, D> {
         let opened = std::mem::take(&mut self.opened);
         let ends_readable = matches!(opened.last(), Some(Opened::Segment(_)));
         for opened in opened {
+            if self.is_done() {
+                return Ok(());
+            }
             match opened {
                 Opened::Unreadable(Damage { file, offset, reason, .. }) => {
                     self.begin_damage(file, offset, &reason);
@@ -237,10 +242,10 @@ impl<'a, D: Disk> Walk<'a, D> {
     fn walk_behind_sealed(&mut self) -> Result<()> {
         while let Some(last) = self.walked.segments.last().filter(|last| last.footer().is_some()) {
             let number = last.header().number + 1;
-            match Segment::open(self.disk, number, self.mode) {
+            match Segment::open(self.route.disk, number, self.route.mode) {
                 Ok(segment) => self.walk_segment(segment)?,
                 Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                    let Damage { file, reason, .. } = missing(self.disk, number..number + 1);
+                    let Damage { file, reason, .. } = missing(self.route.disk, number..number + 1);
                     self.begin_damage(file, 0, &reason);
                     return Ok(());
                 }
@@ -250,7 +255,65 @@ impl<'a, D: Disk> Walk<'a, D> {
         Ok(())
     }
 
+    /// Tells whether everything that is wanted has been walked.
+    fn is_done(&self) -> bool {
+        self.route.last.is_some_and(|last| last < self.walked.next_position)
+    }
+
+    /// Passes over a segment before the beginning of the walk, going by its footer.
+    fn pass_over(&mut self, segment: &Segment<D::File>) -> Result<()> {
+        match segment.read_footer()? {
+            Some(Ok(footer)) => {
+                let is_next =
+                    footer.event_count == 0 || footer.first_position == self.walked.next_position;
+                if !is_next && self.open_damage.is_empty() {
+                    let offset = segment.header().footer_offset();
+                    let reason = "footer: it does not continue the log";
+                    self.begin_damage(segment.path().clone(), offset, reason);
+                }
+                if footer.event_count > 0 {
+                    self.close_damage(Some(footer.first_position));
+                    self.walked.next_position =
+                        footer.first_position.advanced_by(footer.event_count);
+                }
+                segment.mark_sealed(footer);
+            }
+            _ => {
+                let offset = segment.header().footer_offset();
+                let reason = "footer: it does not verify, though the log goes on";
+                self.begin_damage(segment.path().clone(), offset, reason);
+                segment.set_readable(offset);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns a scan of a segment from where the walk begins in it.
+    fn begin_scan<'s>(&mut self, segment: &'s Segment<D::File>) -> Scan<'s, D::File> {
+        let mut scan = Scan::new(segment);
+        if let Some(from) = &self.route.from
+            && from.segment == segment.header().number
+        {
+            scan.go_back_to(segment.offset(from.end));
+            self.close_damage(Some(from.next_position));
+            self.walked.tally = Tally::resumed(from);
+            self.walked.next_position = from.next_position;
+            self.walked.epoch = from.epoch;
+            // Only what was durable is ever indexed.
+            self.walked.durable_upto = from.end;
+            self.walked.recorded_at = from.recorded_at;
+            self.walked.last_kind = Some(FrameKind::Commit);
+        }
+        scan
+    }
+
     fn walk_segment(&mut self, segment: Segment<D::File>) -> Result<()> {
+        let number = segment.header().number;
+        if self.route.from.as_ref().is_some_and(|from| number < from.segment) {
+            self.pass_over(&segment)?;
+            self.walked.segments.push(Arc::new(segment));
+            return Ok(());
+        }
         let follows_end = self.walked.segments.last().is_some_and(|last| last.footer().is_none());
         if follows_end && self.is_spare(&segment)? {
             if segment.cut_short_at().is_none() {
@@ -278,7 +341,7 @@ impl<'a, D: Disk> Walk<'a, D> {
         let footer = segment.read_footer()?;
         let was_used = matches!(footer, Some(Ok(_)))
             || matches!(scan.advance()?, Scanned::Frame(_))
-            || scan.search(self.depth.zeros_max(), |_| true)?.is_some();
+            || scan.search(self.route.depth.zeros_max(), |_| true)?.is_some();
         if !was_used && let Some(end) = segment.cut_short_at() {
             let what = "the file is cut short; the segment held no event yet".to_owned();
             self.walked.notes.push(Finding::note(segment.path().clone(), end, what));
@@ -306,9 +369,12 @@ impl<'a, D: Disk> Walk<'a, D> {
     }
 
     fn walk_sealed(&mut self, segment: &Segment<D::File>, footer: Footer) -> Result<()> {
-        let mut scan = Scan::new(segment);
+        let mut scan = self.begin_scan(segment);
         let damage_before = self.damage_count();
         self.walk_frames(segment, &mut scan, Some(footer.end))?;
+        if self.is_done() {
+            return Ok(());
+        }
         let walked = &self.walked;
         let found = walked.tally.footer(scan.offset(), walked.recorded_at, walked.epoch);
         let counts = |footer: &Footer| (footer.event_count, footer.frame_count, footer.end);
@@ -337,10 +403,10 @@ impl<'a, D: Disk> Walk<'a, D> {
     }
 
     fn walk_unsealed(&mut self, segment: &Segment<D::File>, has_bad_footer: bool) -> Result<()> {
-        let mut scan = Scan::new(segment);
+        let mut scan = self.begin_scan(segment);
         self.walk_frames(segment, &mut scan, None)?;
         let start = scan.offset();
-        let zeros_max = self.depth.zeros_max_behind(&scan.advance()?);
+        let zeros_max = self.route.depth.zeros_max_behind(&scan.advance()?);
         scan.go_back_to(start);
         scan.search(zeros_max, |_| false)?;
         self.note_cut(segment, start, scan.offset(), "a commit that was not finished");
@@ -372,19 +438,19 @@ impl<'a, D: Disk> Walk<'a, D> {
     ) -> Result<()> {
         loop {
             let offset = scan.offset();
-            if sealed_end.is_some_and(|end| offset >= end) {
+            if self.is_done() || sealed_end.is_some_and(|end| offset >= end) {
                 return Ok(());
             }
             let scanned = scan.advance()?;
             if let Scanned::Frame(frame) = &scanned
                 && self.continues(frame)
             {
-                self.feed(frame)?;
+                self.feed(segment, frame)?;
                 continue;
             }
             let zeros_max = match sealed_end {
                 Some(_) => u64::MAX,
-                None => self.depth.zeros_max_behind(&scanned),
+                None => self.route.depth.zeros_max_behind(&scanned),
             };
             let reason = reason(segment, scanned)?;
             scan.go_back_to(offset);
@@ -401,12 +467,12 @@ impl<'a, D: Disk> Walk<'a, D> {
             if let Scanned::Frame(frame) = scan.advance()?
                 && self.continues(&frame)
             {
-                self.feed(&frame)?;
+                self.feed(segment, &frame)?;
                 continue;
             }
             scan.go_back_to(behind);
             self.begin_damage(segment.path().clone(), offset, &reason);
-            self.feed(&frame)?;
+            self.feed(segment, &frame)?;
         }
     }
 
@@ -444,7 +510,7 @@ impl<'a, D: Disk> Walk<'a, D> {
             && header.recorded_at >= self.walked.recorded_at
     }
 
-    fn feed(&mut self, frame: &Frame) -> Result<()> {
+    fn feed(&mut self, segment: &Segment<D::File>, frame: &Frame) -> Result<()> {
         let header = frame.header();
         self.close_damage(Some(header.first_position));
         let walked = &mut self.walked;
@@ -455,7 +521,15 @@ impl<'a, D: Disk> Walk<'a, D> {
         walked.recorded_at = header.recorded_at;
         walked.last_kind = Some(header.kind());
         walked.frames += 1;
-        (self.sink)(frame)
+        let last = LastFrame {
+            location: frame.location(),
+            end: frame.location().plus(header.length.into()),
+            crc: header.crc,
+            next_position: header.next_position(),
+            epoch: header.epoch,
+            recorded_at: header.recorded_at,
+        };
+        (self.sink)(frame, last.resume(segment.header().number, &walked.tally))
     }
 
     fn begin_damage(&mut self, file: PathBuf, offset: u64, reason: &str) {
@@ -508,6 +582,30 @@ fn numbers(disk: &impl Disk) -> Result<Vec<u64>> {
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment::number_of(name)).collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// Tells whether the log has the frame behind which an indexed part of it ends.
+pub(crate) fn has_frame(disk: &impl Disk, resume: &Resume) -> Result<bool> {
+    let segment = match Segment::open(disk, resume.segment, OpenMode::Read) {
+        Ok(segment) => segment,
+        Err(Error::Damage(_)) => return Ok(false),
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let header = segment.header();
+    if resume.last_frame < header.base || header.end() <= resume.last_frame {
+        return Ok(false);
+    }
+    let mut scan = Scan::new(&segment);
+    scan.go_back_to(segment.offset(resume.last_frame));
+    Ok(match scan.advance()? {
+        Scanned::Frame(frame) => {
+            frame.header().crc == resume.last_frame_crc
+                && frame.header().next_position() == resume.next_position
+                && segment.location(scan.offset()) == resume.end
+        }
+        Scanned::Blank | Scanned::Fault(_) => false,
+    })
 }
 
 /// How many segments a failed sync can concern: the one that was being sealed, the one after it, and

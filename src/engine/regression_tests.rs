@@ -21,7 +21,8 @@ const HEADER: usize = SEGMENT_HEADER_BYTES;
 
 fn options(segment_bytes: u64) -> (EngineOptions, ClockHand) {
     let (clock, hand) = Clock::manual(Timestamp::from_micros(5));
-    (EngineOptions { segment_bytes, limits: Limits::default(), clock }, hand)
+    let limits = Limits::default();
+    (EngineOptions { segment_bytes, limits, clock, memtable_events: 65_536 }, hand)
 }
 
 fn open(disk: &MemoryDisk, segment_bytes: u64) -> Result<Engine<MemoryDisk>> {

@@ -5,173 +5,514 @@
 //! the store; its postings are the positions of the events that have it, ascending. Two terms may
 //! share a hash: whoever follows a posting must check the event itself.
 //!
+//! The index is a row of parts, each over one interval of positions: runs on disk, at most one
+//! memtable that is being written as a run, and the memtable that takes new events. Adjacent runs
+//! are merged, four at a time, so that their number grows with the logarithm of the events.
+//!
 //! Invariants:
 //!
-//! 1. Positions are appended in order, and only of events that are durable.
-//! 2. A term that an event has is never missing from that term's postings.
+//! 1. The parts cover every position from 1 on, in order, without overlap; only positions that damage
+//!    has made unreadable are in none.
+//! 2. Positions are added in order, and only of events that are durable.
+//! 3. A term that an event has is never missing from the postings: a part that fails a check is made
+//!    again from the log before the question is answered.
+//! 4. Of the files of runs the widest that is sound counts; a crash at any point of writing, merging
+//!    or removing leaves a set from which the index is put together again.
+//! 5. Memory is bounded: one memtable fills while another is written, then adding waits.
 
 #![forbid(unsafe_code)]
 
+mod memtable;
+mod merge;
+mod postings;
+mod run;
+mod run_writer;
 mod term;
+#[cfg(test)]
+mod tests;
+mod verify;
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::Arc;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::RwLock;
+use parking_lot::{Condvar, Mutex, RwLock};
+use uuid::Uuid;
 
+pub(crate) use memtable::{Entry, MEMTABLE_EVENTS_MAX};
+pub(crate) use postings::Postings;
 pub(crate) use term::{Term, TermHash, TermHasher, TermList};
+pub(crate) use verify::RunCheck;
 
-use crate::format::Location;
+use crate::error::{Error, Result};
+use crate::format::{Location, Resume};
+use crate::io::{Disk, DiskFile};
 use crate::position::GlobalPosition;
+use memtable::Memtable;
+use merge::{MergeError, merge, write_table};
+use run::{Run, Unusable};
 
-/// The index of a store, in memory: made anew at every opening.
+/// Runs that are merged at once.
+const FAN_OUT: usize = 4;
+
+/// A memtable that is smaller is not worth a run when the store is closed: opening reads so many
+/// events faster than it opens a file.
+const WORTH_A_RUN: usize = 1024;
+
+/// The index of a store.
+pub(crate) struct Index<D: Disk> {
+    /// The directory of the runs; `None` when nothing may be written.
+    disk: Option<D>,
+    store_id: Uuid,
+    parts: RwLock<Arc<Parts<D>>>,
+    log: OnceLock<Box<dyn LogSource>>,
+    /// Held while the set of runs is changed other than at its end.
+    maintenance: Mutex<()>,
+    /// Events that a memtable takes before it is frozen.
+    table_events_max: usize,
+    freezing: Mutex<Freezing>,
+    frozen_written: Condvar,
+    is_closing: AtomicBool,
+}
+
+/// How far the memtable that is being written has come.
 #[derive(Debug, Default)]
-pub(crate) struct Index {
-    tables: RwLock<Tables>,
+struct Freezing {
+    is_under_way: bool,
+    failure: Option<io::Error>,
 }
 
-#[derive(Debug, Default)]
-struct Tables {
-    /// Ascending: one, and one more behind every gap of lost positions.
-    stretches: Vec<Stretch>,
-    postings: HashMap<TermHash, Vec<GlobalPosition>, BuildHasherDefault<Identity>>,
+/// The parts of an index.
+pub(crate) struct Parts<D: Disk> {
+    /// Parts that no event is added to any more, oldest first.
+    sealed: Vec<Part<D>>,
+    active: Arc<Memtable>,
 }
 
-/// The locations of positions that follow each other.
-#[derive(Debug)]
-struct Stretch {
-    first: GlobalPosition,
-    locations: Vec<Location>,
+/// A part over one interval of positions.
+enum Part<D: Disk> {
+    Run(Arc<Run<D::File>>),
+    Table(Arc<Memtable>),
 }
 
-impl Stretch {
-    fn next_position(&self) -> GlobalPosition {
-        self.first.advanced_by(self.locations.len() as u64)
+/// Gives the events of a part of the log again.
+pub(crate) trait LogSource: Send + Sync {
+    /// Hands over the frames behind `from`, or from the first one on, up to the event at `last`.
+    fn frames(
+        &self,
+        from: Option<Resume>,
+        last: GlobalPosition,
+        take: &mut dyn FnMut(&[(GlobalPosition, Location)], &TermList, Resume) -> Result<()>,
+    ) -> Result<()>;
+}
+
+impl<D: Disk> Clone for Part<D> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Run(run) => Self::Run(Arc::clone(run)),
+            Self::Table(table) => Self::Table(Arc::clone(table)),
+        }
     }
 }
 
-/// Where an event is and what it is looked up by.
-#[derive(Debug)]
-pub(crate) struct Entry<'a> {
-    pub(crate) position: GlobalPosition,
-    pub(crate) location: Location,
-    pub(crate) terms: &'a [TermHash],
-}
-
-impl Index {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds events in the order of their positions; positions that are passed over are lost ones.
-    pub(crate) fn append<'a>(&self, entries: impl IntoIterator<Item = Entry<'a>>) {
-        let mut tables = self.tables.write();
-        for Entry { position, location, terms } in entries {
-            match tables.stretches.last_mut().filter(|last| last.next_position() == position) {
-                Some(last) => last.locations.push(location),
-                None => {
-                    tables.stretches.push(Stretch { first: position, locations: vec![location] });
-                }
-            }
-            for term in terms {
-                let postings = tables.postings.entry(*term).or_default();
-                if postings.last() != Some(&position) {
-                    postings.push(position);
-                }
-            }
+impl<D: Disk> Part<D> {
+    fn first_position(&self) -> GlobalPosition {
+        match self {
+            Self::Run(run) => run.header().first_position,
+            Self::Table(table) => table.first_position(),
         }
     }
 
-    /// Returns where the event with a position is; `None` for one that is lost or not yet there.
-    pub(crate) fn locate(&self, position: GlobalPosition) -> Option<Location> {
-        let tables = self.tables.read();
-        let behind = tables.stretches.partition_point(|stretch| stretch.first <= position);
-        let stretch = tables.stretches.get(behind.checked_sub(1)?)?;
-        let slot = usize::try_from(position.distance_from(stretch.first)).ok()?;
-        stretch.locations.get(slot).copied()
+    fn last_position(&self) -> GlobalPosition {
+        match self {
+            Self::Run(run) => run.header().last_position,
+            Self::Table(table) => table.last_position(),
+        }
     }
 
-    /// Returns the postings of a term.
-    pub(crate) fn postings(self: &Arc<Self>, term: TermHash) -> Postings {
-        Postings { index: Arc::clone(self), term }
+    fn resume(&self) -> Option<Resume> {
+        match self {
+            Self::Run(run) => Some(run.header().resume),
+            Self::Table(table) => table.resume(),
+        }
     }
 }
 
-/// The positions of the events that have a term, ascending; it grows as events are added.
-#[derive(Debug, Clone)]
-pub(crate) struct Postings {
-    index: Arc<Index>,
-    term: TermHash,
-}
-
-impl Postings {
-    /// Returns the first posting at `position` or later.
-    pub(crate) fn first_from(&self, position: GlobalPosition) -> Option<GlobalPosition> {
-        self.with(|list| list.get(list.partition_point(|one| *one < position)).copied())
-    }
-
-    /// Returns the last posting at `position` or earlier.
-    pub(crate) fn last_to(&self, position: GlobalPosition) -> Option<GlobalPosition> {
-        self.with(|list| {
-            let behind = list.partition_point(|one| *one <= position);
-            list.get(behind.checked_sub(1)?).copied()
+impl<D: Disk> Index<D> {
+    /// Opens the runs that are there. What they do not cover is to be added: first the gaps, by
+    /// [`fill_gaps`](Self::fill_gaps), then the events behind [`resume`](Self::resume).
+    ///
+    /// `is_current` tells whether the log has the frame at which a run says it ends.
+    pub(crate) fn open(
+        disk: Option<D>,
+        access: Access,
+        store_id: Uuid,
+        table_events_max: usize,
+        is_current: &dyn Fn(&Resume) -> Result<bool>,
+    ) -> Result<Self> {
+        let sealed = match &disk {
+            Some(disk) => open_runs(disk, access, store_id, is_current)?,
+            None => Vec::new(),
+        };
+        let parts = Parts { sealed, active: Arc::default() };
+        Ok(Self {
+            disk: disk.filter(|_| access == Access::Write),
+            store_id,
+            parts: RwLock::new(Arc::new(parts)),
+            log: OnceLock::new(),
+            maintenance: Mutex::new(()),
+            table_events_max,
+            freezing: Mutex::default(),
+            frozen_written: Condvar::new(),
+            is_closing: AtomicBool::new(false),
         })
     }
 
-    /// Returns the posting that `rank` others come before.
-    pub(crate) fn at_rank(&self, rank: u64) -> Option<GlobalPosition> {
-        self.with(|list| list.get(usize::try_from(rank).ok()?).copied())
+    /// Says where the events come from when a part must be made again.
+    pub(crate) fn set_log(&self, log: impl LogSource + 'static) {
+        let _once = self.log.set(Box::new(log));
     }
 
-    fn with<T>(&self, ask: impl FnOnce(&[GlobalPosition]) -> Option<T>) -> Option<T> {
-        self.index.tables.read().postings.get(&self.term).and_then(|list| ask(list))
-    }
-}
-
-/// Passes a hash through: terms are hashed already.
-#[derive(Debug, Default)]
-struct Identity(u64);
-
-impl Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
+    fn parts(&self) -> Arc<Parts<D>> {
+        Arc::clone(&self.parts.read())
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+    /// Changes the parts.
+    fn change(&self, change: impl FnOnce(&mut Parts<D>)) {
+        let mut parts = self.parts.write();
+        let mut changed = Parts { sealed: parts.sealed.clone(), active: Arc::clone(&parts.active) };
+        change(&mut changed);
+        *parts = Arc::new(changed);
+    }
+
+    /// Makes again what no run covers between the runs that are there.
+    pub(crate) fn fill_gaps(&self) -> Result<()> {
+        let mut before: Option<Resume> = None;
+        let mut filled = Vec::new();
+        for part in &self.parts().sealed {
+            let next = before.map_or(GlobalPosition::FIRST, |before| before.next_position);
+            if next < part.first_position() {
+                filled.extend(self.make_again(before, part.first_position().previous())?);
+            }
+            before = part.resume();
+            filled.push(part.clone());
+        }
+        self.change(|parts| parts.sealed = filled);
+        Ok(())
+    }
+
+    /// Returns where the log goes on behind what is indexed.
+    pub(crate) fn resume(&self) -> Option<Resume> {
+        let parts = self.parts();
+        parts.active.resume().or_else(|| parts.sealed.last().and_then(Part::resume))
+    }
+
+    /// Adds the events of a frame, for which there must be room. Positions between the last ones and
+    /// these are lost: a part covers no gap.
+    pub(crate) fn add<'a>(&self, entries: impl IntoIterator<Item = Entry<'a>>, resume: Resume) {
+        let mut entries = entries.into_iter().peekable();
+        let Some(first) = entries.peek().map(|first| first.position) else { return };
+        let last = self.parts().active.last_position();
+        if last > GlobalPosition::ZERO && last.next() < first {
+            self.change(|parts| {
+                let before = std::mem::take(&mut parts.active);
+                parts.sealed.push(Part::Table(before));
+            });
+        }
+        self.parts().active.add(entries, resume);
+    }
+
+    /// Sees to it that `count` events have room in the active memtable, or that it is empty. Returns whether a memtable is to be written by
+    /// [`write_frozen`](Self::write_frozen).
+    ///
+    /// # Errors
+    ///
+    /// `Error::NoSpace` or `Error::Io` when the one before could not be written.
+    pub(crate) fn make_room(&self, count: usize) -> Result<bool> {
+        let Some(disk) = &self.disk else { return Ok(false) };
+        let length = self.parts().active.len();
+        if length == 0 || length + count <= self.table_events_max {
+            return Ok(false);
+        }
+        let mut freezing = self.freezing.lock();
+        while freezing.is_under_way {
+            if let Some(failure) = freezing.failure.take() {
+                return Err(Error::io("write an index run in", disk.path(), failure));
+            }
+            self.frozen_written.wait(&mut freezing);
+        }
+        freezing.is_under_way = true;
+        freezing.failure = None;
+        self.change(|parts| {
+            let full = std::mem::take(&mut parts.active);
+            parts.sealed.push(Part::Table(full));
+        });
+        Ok(true)
+    }
+
+    /// Writes the frozen memtable as a run, if there is one. After a failure it is kept and tried
+    /// again by the next call.
+    pub(crate) fn write_frozen(&self) -> io::Result<()> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        let frozen = self.parts().sealed.iter().rev().find_map(|part| match part {
+            Part::Table(table) => Some(Arc::clone(table)),
+            Part::Run(_) => None,
+        });
+        let Some(frozen) = frozen else { return Ok(()) };
+        let written = write_table(disk, self.store_id, &frozen).and_then(|()| {
+            self.reopen(&frozen).map_err(|fault| io::Error::other(fault.to_string()))
+        });
+        let mut freezing = self.freezing.lock();
+        let outcome = match written {
+            Ok(run) => {
+                self.change(|parts| {
+                    for part in &mut parts.sealed {
+                        if matches!(part, Part::Table(table) if Arc::ptr_eq(table, &frozen)) {
+                            *part = Part::Run(Arc::clone(&run));
+                        }
+                    }
+                });
+                freezing.is_under_way = false;
+                Ok(())
+            }
+            Err(error) => {
+                freezing.failure = Some(io::Error::new(error.kind(), error.to_string()));
+                Err(error)
+            }
+        };
+        drop(freezing);
+        self.frozen_written.notify_all();
+        outcome
+    }
+
+    /// Ends a merge that is under way, and lets none begin.
+    pub(crate) fn stop_merging(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes what is in memory, if that spares the next opening work.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        self.write_frozen()?;
+        let active = Arc::clone(&self.parts().active);
+        match active.len() >= WORTH_A_RUN.min(self.table_events_max) {
+            true => write_table(disk, self.store_id, &active),
+            false => Ok(()),
         }
     }
 
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
+    fn reopen(&self, table: &Memtable) -> Result<Arc<Run<D::File>>, Unusable> {
+        let disk = self.disk.as_ref().ok_or(Unusable("nothing may be written".to_owned()))?;
+        let interval = (table.first_position(), table.last_position());
+        Run::open(disk, self.store_id, interval).map(Arc::new)
+    }
+
+    /// Merges the smallest group of adjacent runs that is due, if one is; returns whether it did.
+    pub(crate) fn merge_once(&self) -> Result<bool> {
+        let Some(disk) = &self.disk else { return Ok(false) };
+        let held = self.maintenance.lock();
+        let runs: Vec<_> = self.parts().sealed.iter().map_while(Part::as_run).collect();
+        let Some(due) = due(&runs, self.table_events_max) else { return Ok(false) };
+        let inputs = runs.get(due..).unwrap_or_default();
+        let borrowed: Vec<&Run<D::File>> = inputs.iter().map(Arc::as_ref).collect();
+        match merge(disk, self.store_id, &borrowed, &self.is_closing) {
+            Ok(()) => {}
+            Err(MergeError::Input(number, fault)) => {
+                drop(held);
+                if let Some(run) = inputs.get(number) {
+                    self.mend(run, &fault)?;
+                }
+                return Ok(true);
+            }
+            Err(MergeError::Stopped) => return Ok(false),
+            Err(MergeError::Output(error)) => {
+                return Err(Error::io("merge index runs in", disk.path(), error));
+            }
+        }
+        let (Some(first), Some(last)) = (inputs.first(), inputs.last()) else { return Ok(false) };
+        let interval = (first.header().first_position, last.header().last_position);
+        let merged = Run::open(disk, self.store_id, interval).map_err(|fault| {
+            Error::io("open an index run in", disk.path(), io::Error::other(fault.to_string()))
+        })?;
+        let merged = Arc::new(merged);
+        self.change(|parts| {
+            let behind = due + inputs.len();
+            parts.sealed.splice(due..behind, [Part::Run(merged)]);
+        });
+        for input in inputs {
+            let header = input.header();
+            let _left_for_the_next_opening =
+                disk.remove(&run::name(header.first_position, header.last_position));
+        }
+        Ok(true)
+    }
+
+    /// Makes a run again that can not be used.
+    fn mend(&self, run: &Arc<Run<D::File>>, _fault: &Unusable) -> Result<()> {
+        let _held = self.maintenance.lock();
+        let parts = self.parts();
+        let is_it = |part: &Part<D>| matches!(part, Part::Run(own) if Arc::ptr_eq(own, run));
+        let Some(number) = parts.sealed.iter().position(is_it) else { return Ok(()) };
+        let before = number.checked_sub(1).and_then(|before| parts.sealed.get(before));
+        let pieces = self.make_again(before.and_then(Part::resume), run.header().last_position)?;
+        let keeps_name = matches!(pieces.as_slice(), [_]);
+        self.change(|parts| {
+            if let Some(number) = parts.sealed.iter().position(is_it) {
+                parts.sealed.splice(number..=number, pieces);
+            }
+        });
+        if let Some(disk) = &self.disk
+            && !keeps_name
+        {
+            let (first, last) = (run.header().first_position, run.header().last_position);
+            let _left_for_the_next_opening = disk.remove(&run::name(first, last));
+        }
+        Ok(())
+    }
+
+    /// Makes parts from the log for the events behind `from` up to `last`.
+    fn make_again(&self, from: Option<Resume>, last: GlobalPosition) -> Result<Vec<Part<D>>> {
+        let Some(log) = self.log.get() else { return Err(Error::Closed) };
+        let mut parts = Vec::new();
+        let mut table = Arc::new(Memtable::default());
+        log.frames(from, last, &mut |places, terms, resume| {
+            let follows =
+                places.first().is_none_or(|(first, _)| table.last_position().next() == *first);
+            let is_full = table.len() + places.len() > self.table_events_max;
+            if table.len() > 0 && (is_full || !follows) {
+                parts.push(self.settle(std::mem::take(&mut table))?);
+            }
+            let entries = places.iter().zip(terms.iter());
+            let entries = entries.map(|((position, location), terms)| Entry {
+                position: *position,
+                location: *location,
+                terms,
+            });
+            table.add(entries, resume);
+            Ok(())
+        })?;
+        if table.len() > 0 {
+            parts.push(self.settle(table)?);
+        }
+        Ok(parts)
+    }
+
+    /// Writes a full table as a run, or keeps it in memory where nothing may be written.
+    fn settle(&self, table: Arc<Memtable>) -> Result<Part<D>> {
+        let Some(disk) = &self.disk else { return Ok(Part::Table(table)) };
+        let failed = |source| Error::io("write an index run in", disk.path(), source);
+        write_table(disk, self.store_id, &table).map_err(failed)?;
+        let run = self.reopen(&table);
+        run.map(Part::Run).map_err(|fault| failed(io::Error::other(fault.to_string())))
+    }
+
+    /// Returns where the event with a position is; `None` for one that is lost or not there.
+    pub(crate) fn locate(&self, position: GlobalPosition) -> Result<Option<Location>> {
+        loop {
+            let parts = self.parts();
+            let active = &parts.active;
+            let first = active.first_position();
+            if first > GlobalPosition::ZERO && first <= position {
+                return Ok(active.locate(position));
+            }
+            let number = parts.sealed.partition_point(|part| part.last_position() < position);
+            match parts.sealed.get(number) {
+                None => return Ok(None),
+                Some(part) if position < part.first_position() => return Ok(None),
+                Some(Part::Table(table)) => return Ok(table.locate(position)),
+                Some(Part::Run(run)) => match run.locate(position) {
+                    Ok(location) => return Ok(Some(location)),
+                    Err(fault) => self.mend(run, &fault)?,
+                },
+            }
+        }
+    }
+
+    /// Returns the postings of a term.
+    pub(crate) fn postings(self: &Arc<Self>, term: TermHash) -> Postings<D> {
+        Postings::new(Arc::clone(self), term)
+    }
+
+    /// Returns how many bytes the runs take up on the disk.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        let parts = self.parts();
+        let runs = parts.sealed.iter().filter_map(Part::as_run);
+        runs.map(|run| run.file().allocated_bytes().unwrap_or_default()).sum()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn postings_are_found_from_both_sides_and_by_rank() {
-        let index = Arc::new(Index::new());
-        let term = TermHash::new(7);
-        for position in [2_u64, 5, 9] {
-            let location = Location::new(position * 100);
-            let terms = [term];
-            index.append([Entry { position: position.into(), location, terms: &terms }]);
+impl<D: Disk> Part<D> {
+    fn as_run(&self) -> Option<Arc<Run<D::File>>> {
+        match self {
+            Self::Run(run) => Some(Arc::clone(run)),
+            Self::Table(_) => None,
         }
-        let postings = index.postings(term);
-        let position = |number: u64| Some(GlobalPosition::new(number));
-        assert_eq!(postings.first_from(GlobalPosition::new(3)), position(5));
-        assert_eq!(postings.first_from(GlobalPosition::new(5)), position(5));
-        assert_eq!(postings.first_from(GlobalPosition::new(10)), None);
-        assert_eq!(postings.last_to(GlobalPosition::new(8)), position(5));
-        assert_eq!(postings.last_to(GlobalPosition::new(1)), None);
-        assert_eq!(postings.at_rank(2), position(9));
-        assert_eq!(index.locate(GlobalPosition::new(5)), Some(Location::new(500)));
-        assert_eq!(index.locate(GlobalPosition::new(4)), None, "a position that was passed over");
-        assert_eq!(index.locate(GlobalPosition::ZERO), None);
     }
+}
+
+/// What an index is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// Opens the runs that cover the most; what is superseded or unusable is removed when writing.
+fn open_runs<D: Disk>(
+    disk: &D,
+    access: Access,
+    store_id: Uuid,
+    is_current: &dyn Fn(&Resume) -> Result<bool>,
+) -> Result<Vec<Part<D>>> {
+    let names = disk.list().map_err(|source| Error::io("list", disk.path(), source))?;
+    let mut intervals: Vec<_> = names.iter().filter_map(|name| run::interval_of(name)).collect();
+    intervals.sort_unstable_by_key(|(first, last)| (*first, std::cmp::Reverse(*last)));
+    let mut parts: Vec<Part<D>> = Vec::new();
+    let mut kept = Vec::new();
+    for interval in intervals {
+        let (first, _) = interval;
+        let is_covered = parts.last().is_some_and(|part| part.last_position() >= first);
+        if is_covered {
+            continue;
+        }
+        if let Ok(run) = Run::open(disk, store_id, interval)
+            && is_current(&run.header().resume)?
+        {
+            kept.push(run::name(interval.0, interval.1));
+            parts.push(Part::Run(Arc::new(run)));
+        }
+    }
+    if access == Access::Write {
+        let is_ours = |name: &&String| run::interval_of(name).is_some() || run::is_unfinished(name);
+        for name in names.iter().filter(is_ours).filter(|name| !kept.contains(name)) {
+            disk.remove(name)
+                .map_err(|source| Error::io("remove", disk.path().join(name), source))?;
+        }
+    }
+    Ok(parts)
+}
+
+/// Returns where the group of newest runs begins that is due for merging: with four runs of one tier,
+/// the smaller ones behind them included.
+fn due<F: DiskFile>(runs: &[Arc<Run<F>>], table_events_max: usize) -> Option<usize> {
+    let tier_of = |run: &Arc<Run<F>>| tier(run.header().event_count(), table_events_max);
+    let tiers: Vec<u32> = runs.iter().map(tier_of).collect();
+    let highest = tiers.iter().copied().max()?;
+    (0..=highest).find_map(|tier| {
+        let outgrown = tiers.iter().rposition(|own| *own > tier);
+        let start = outgrown.map_or(0, |last| last + 1);
+        let group = tiers.get(start..).unwrap_or_default();
+        (group.iter().filter(|own| **own == tier).count() >= FAN_OUT).then_some(start)
+    })
+}
+
+/// Returns the tier of a run: 0 up to a full memtable, then one more for each four times as much.
+fn tier(events: u64, table_events_max: usize) -> u32 {
+    let mut tier = 0;
+    let mut most = table_events_max.max(1) as u64;
+    while most < events {
+        most = most.saturating_mul(FAN_OUT as u64);
+        tier += 1;
+    }
+    tier
 }

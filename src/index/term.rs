@@ -30,9 +30,12 @@ impl<'a> Term<'a> {
 pub(crate) struct TermHash(u64);
 
 impl TermHash {
-    #[cfg(test)]
     pub(crate) const fn new(hash: u64) -> Self {
         Self(hash)
+    }
+
+    pub(crate) const fn get(self) -> u64 {
+        self.0
     }
 }
 

@@ -96,7 +96,8 @@ impl Subject for Files {
         if let Some(store) = self.store.take() {
             store.close().unwrap();
         }
-        let options = Options::new().segment_bytes(64 << 10).clock(clock.clone());
+        let options =
+            Options::new().segment_bytes(64 << 10).clock(clock.clone()).memtable_events(7);
         let path = self.directory.path().join("store");
         self.store = Some(FileStore::open_with(path, options).unwrap());
     }

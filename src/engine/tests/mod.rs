@@ -17,7 +17,7 @@ use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 
 use crate::clock::Clock;
-use crate::engine::recovery::{self, Depth};
+use crate::engine::recovery::{self, Depth, Route};
 use crate::engine::{Engine, EngineOptions, Severity, verify};
 use crate::error::{Damage, Error, Result};
 use crate::event::{EventId, NewEvent, RecordedEvent};
@@ -38,7 +38,12 @@ type MemoryEngine = Engine<MemoryDisk>;
 
 fn options() -> EngineOptions {
     let (clock, _stands_still) = Clock::manual(Timestamp::from_micros(1_000_000));
-    EngineOptions { segment_bytes: SEGMENT_BYTES, limits: Limits::default(), clock }
+    EngineOptions {
+        segment_bytes: SEGMENT_BYTES,
+        limits: Limits::default(),
+        clock,
+        memtable_events: 65_536,
+    }
 }
 
 fn try_open(disk: &MemoryDisk) -> Result<MemoryEngine> {
@@ -173,12 +178,14 @@ fn frames(disk: &MemoryDisk) -> Vec<Place> {
     let log = disk.directory("log", MakeDirectory::Never).unwrap();
     let store = crate::engine::directory::open(disk.clone()).unwrap();
     let mut found = Vec::new();
-    let mut sink = |frame: &Frame| {
+    let mut sink = |frame: &Frame, _resume| {
         found.push((frame.location(), *frame.header()));
         Ok(())
     };
     let store_id = store.identity.store_id;
-    let walked = recovery::walk(&log, store_id, OpenMode::Read, Depth::Full, &mut sink).unwrap();
+    let (mode, depth) = (OpenMode::Read, Depth::Full);
+    let route = Route { disk: &log, store_id, mode, depth, from: None, last: None };
+    let walked = recovery::walk(&route, &mut sink).unwrap();
     assert_eq!(walked.damage, []);
     let place = |(location, header): &(_, crate::format::FrameHeader)| {
         let segments = walked.segments.iter();

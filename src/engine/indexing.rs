@@ -1,0 +1,132 @@
+//! Connects the index with the log it is derived from.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::broken_event;
+use super::directory::{Directory, INDEX};
+use super::recovery::{self, Depth, Route};
+use crate::error::{Error, Result};
+use crate::format::{Frame, Location, Resume};
+use crate::index::{Access, Entry, Index, LogSource, RunCheck, TermHasher, TermList};
+use crate::io::{Disk, MakeDirectory, OpenMode};
+use crate::position::GlobalPosition;
+
+/// Opens the index of a store, and makes again what is missing of it between its runs.
+pub(crate) fn open<D: Disk>(
+    directory: &Directory<D>,
+    access: Access,
+    table_events_max: usize,
+) -> Result<Arc<Index<D>>> {
+    let disk = runs_directory(&directory.root, access)?;
+    let log = directory.log.clone();
+    let is_current = |resume: &Resume| recovery::has_frame(&log, resume);
+    let store_id = directory.identity.store_id;
+    let index = Index::open(disk, access, store_id, table_events_max, &is_current)?;
+    let hasher = TermHasher::new(directory.identity.hash_key);
+    index.set_log(LogFrames { log: directory.log.clone(), store_id, hasher, access });
+    index.fill_gaps()?;
+    Ok(Arc::new(index))
+}
+
+/// Opens the runs of a store to be checked against its log.
+pub(crate) fn check<D: Disk>(directory: &Directory<D>) -> Result<Option<RunCheck<D>>> {
+    let log = directory.log.clone();
+    let is_current = |resume: &Resume| recovery::has_frame(&log, resume);
+    let store_id = directory.identity.store_id;
+    let disk = runs_directory(&directory.root, Access::Read)?;
+    disk.map(|disk| RunCheck::open(&disk, store_id, &is_current)).transpose()
+}
+
+fn runs_directory<D: Disk>(root: &D, access: Access) -> Result<Option<D>> {
+    let make = match access {
+        Access::Read => MakeDirectory::Never,
+        Access::Write => MakeDirectory::IfAbsent,
+    };
+    match root.directory(INDEX, make) {
+        Ok(disk) => Ok(Some(disk)),
+        Err(source) if access == Access::Read && source.kind() == std::io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(source) => Err(Error::io("open", root.path().join(INDEX), source)),
+    }
+}
+
+/// Adds the events of a frame to an index, which writes a full memtable as a run on the way.
+pub(crate) fn add_frame<D: Disk>(
+    index: &Index<D>,
+    hasher: &TermHasher,
+    frame: &Frame,
+    resume: Resume,
+) -> Result<()> {
+    let (places, terms) = events_of(hasher, frame)?;
+    if places.is_empty() {
+        return Ok(());
+    }
+    if index.make_room(places.len())? {
+        index.write_frozen().map_err(|source| Error::io("write an index run in", INDEX, source))?;
+    }
+    let entries = places.iter().zip(terms.iter());
+    index.add(
+        entries.map(|((position, location), terms)| Entry {
+            position: *position,
+            location: *location,
+            terms,
+        }),
+        resume,
+    );
+    Ok(())
+}
+
+/// Where the events of a frame are, and what they are looked up by.
+pub(crate) type Events = (Vec<(GlobalPosition, Location)>, TermList);
+
+pub(crate) fn events_of(hasher: &TermHasher, frame: &Frame) -> Result<Events> {
+    let mut terms = TermList::default();
+    let mut places = Vec::with_capacity(frame.header().event_count.into());
+    for event in frame.events() {
+        let (location, event) = event.map_err(|fault| broken_event(frame.location(), &fault))?;
+        terms.push_recorded(hasher, &event);
+        places.push((event.global_position(), location));
+    }
+    Ok((places, terms))
+}
+
+/// The log as the index asks for parts of it again.
+struct LogFrames<D: Disk> {
+    log: D,
+    store_id: Uuid,
+    hasher: TermHasher,
+    access: Access,
+}
+
+impl<D: Disk> LogSource for LogFrames<D> {
+    fn frames(
+        &self,
+        from: Option<Resume>,
+        last: GlobalPosition,
+        take: &mut dyn FnMut(&[(GlobalPosition, Location)], &TermList, Resume) -> Result<()>,
+    ) -> Result<()> {
+        let route = Route {
+            disk: &self.log,
+            store_id: self.store_id,
+            mode: OpenMode::Read,
+            depth: Depth::Near,
+            from,
+            last: Some(last),
+        };
+        let walked = recovery::walk(&route, &mut |frame, resume| {
+            let (places, terms) = events_of(&self.hasher, frame)?;
+            match places.is_empty() {
+                true => Ok(()),
+                false => take(&places, &terms, resume),
+            }
+        })?;
+        // A damaged store is opened for reading only, and then what verifies is indexed.
+        match walked.damage.into_iter().next() {
+            Some(damage) if self.access == Access::Write => Err(damage.into()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The newest part of the index, in memory: one writer adds, many readers look up.
+//!
+//! Covers one interval of positions without a gap. Holds at most [`MEMTABLE_EVENTS_MAX`] events before it is frozen and written as a run.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use parking_lot::RwLock;
+
+use super::term::TermHash;
+use crate::format::{Location, Resume};
+use crate::position::GlobalPosition;
+
+/// Events of a memtable: what opening has to read again at most, in some milliseconds.
+pub(crate) const MEMTABLE_EVENTS_MAX: usize = 65_536;
+
+/// Where an event is and what it is looked up by.
+#[derive(Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) position: GlobalPosition,
+    pub(crate) location: Location,
+    pub(crate) terms: &'a [TermHash],
+}
+
+/// An interval of the index in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Memtable {
+    tables: RwLock<Tables>,
+}
+
+/// What a memtable holds.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    /// The first position; 0 while there is none.
+    pub(crate) first: GlobalPosition,
+    /// The location of every position from the first on.
+    pub(crate) locations: Vec<Location>,
+    /// Postings counted from the first position.
+    pub(crate) postings: Postings,
+    pub(crate) posting_count: u64,
+    /// Where the log goes on behind the last event.
+    pub(crate) resume: Option<Resume>,
+}
+
+type Postings = HashMap<TermHash, Vec<u32>, BuildHasherDefault<Identity>>;
+
+impl Memtable {
+    /// Adds the events of a frame, which follow the last one.
+    pub(crate) fn add<'a>(&self, entries: impl IntoIterator<Item = Entry<'a>>, resume: Resume) {
+        let mut tables = self.tables.write();
+        for Entry { position, location, terms } in entries {
+            if tables.locations.is_empty() {
+                tables.first = position;
+            }
+            let distance = position.distance_from(tables.first);
+            let Ok(slot) = u32::try_from(distance) else { return };
+            tables.locations.push(location);
+            for term in terms {
+                let postings = tables.postings.entry(*term).or_default();
+                if postings.last() != Some(&slot) {
+                    postings.push(slot);
+                    tables.posting_count += 1;
+                }
+            }
+        }
+        tables.resume = Some(resume);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.tables.read().locations.len()
+    }
+
+    /// Returns the first position, 0 in an empty table.
+    pub(crate) fn first_position(&self) -> GlobalPosition {
+        self.tables.read().first
+    }
+
+    /// Returns the last position, 0 in an empty table.
+    pub(crate) fn last_position(&self) -> GlobalPosition {
+        let tables = self.tables.read();
+        tables.first.advanced_by(tables.locations.len() as u64).previous()
+    }
+
+    pub(crate) fn resume(&self) -> Option<Resume> {
+        self.tables.read().resume
+    }
+
+    /// Looks at everything at once, as for writing a run.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&Tables) -> T) -> T {
+        look(&self.tables.read())
+    }
+
+    /// Returns where a position is; `None` for one that is not in the table.
+    pub(crate) fn locate(&self, position: GlobalPosition) -> Option<Location> {
+        let tables = self.tables.read();
+        if position < tables.first {
+            return None;
+        }
+        let slot = usize::try_from(position.distance_from(tables.first)).ok()?;
+        tables.locations.get(slot).copied()
+    }
+
+    /// Asks the postings of a term, which are counted from the first position.
+    pub(crate) fn postings<T>(&self, term: TermHash, ask: impl FnOnce(&[u32]) -> T) -> T {
+        ask(self.tables.read().postings.get(&term).map(Vec::as_slice).unwrap_or_default())
+    }
+}
+
+/// Passes a hash through: terms are hashed already.
+#[derive(Debug, Default)]
+pub(crate) struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}

@@ -1,0 +1,207 @@
+//! Writes runs: from a memtable, and from adjacent runs.
+//!
+//! Both stream: a merge holds the bucket and the block it is at of every input, and the small buffers
+//! of the writer.
+
+use std::io;
+use std::iter::Peekable;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use uuid::Uuid;
+
+use super::memtable::{Memtable, Tables};
+use super::run::{List, Run, Unusable};
+use super::run_writer::{Plan, RunWriter};
+use super::term::TermHash;
+use crate::format::Reference;
+use crate::io::{Disk, DiskFile};
+use crate::position::GlobalPosition;
+
+/// Why a merge did not come about.
+#[derive(Debug)]
+pub(crate) enum MergeError {
+    /// An input, counted from 0, can not be used.
+    Input(usize, Unusable),
+    /// The output could not be written.
+    Output(io::Error),
+    /// The store is closing.
+    Stopped,
+}
+
+impl From<io::Error> for MergeError {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Writes a memtable as a run.
+pub(crate) fn write_table<D: Disk>(disk: &D, store_id: Uuid, table: &Memtable) -> io::Result<()> {
+    table.with(|tables| match tables.resume {
+        Some(resume) if !tables.locations.is_empty() => {
+            let base = tables.locations.first().copied().unwrap_or_default();
+            let plan = Plan {
+                store_id,
+                first_position: tables.first,
+                last_position: resume.next_position.previous(),
+                base,
+                resume,
+                key_count: tables.postings.len() as u64,
+            };
+            write_tables(RunWriter::create(disk, &plan)?, tables)
+        }
+        _ => Ok(()),
+    })
+}
+
+fn write_tables<D: Disk>(mut writer: RunWriter<'_, D>, tables: &Tables) -> io::Result<()> {
+    for location in &tables.locations {
+        writer.push_location(*location)?;
+    }
+    let mut terms: Vec<(&TermHash, &Vec<u32>)> = tables.postings.iter().collect();
+    terms.sort_unstable_by_key(|(term, _)| **term);
+    for (term, postings) in terms {
+        let count = u32::try_from(postings.len()).map_err(io::Error::other)?;
+        writer.push_term::<io::Error>(*term, count, postings.iter().copied().map(Ok))?;
+    }
+    writer.finish()
+}
+
+/// Writes one run in place of adjacent ones, oldest first.
+pub(crate) fn merge<D: Disk>(
+    disk: &D,
+    store_id: Uuid,
+    inputs: &[&Run<D::File>],
+    is_stopped: &AtomicBool,
+) -> Result<(), MergeError> {
+    let go_on = || match is_stopped.load(Ordering::Relaxed) {
+        true => Err(MergeError::Stopped),
+        false => Ok(()),
+    };
+    let (Some(oldest), Some(newest)) = (inputs.first(), inputs.last()) else { return Ok(()) };
+    let plan = Plan {
+        store_id,
+        first_position: oldest.header().first_position,
+        last_position: newest.header().last_position,
+        base: oldest.header().base,
+        resume: newest.header().resume,
+        key_count: count_keys(inputs)?,
+    };
+    let mut writer = RunWriter::create(disk, &plan)?;
+    for (number, run) in inputs.iter().enumerate() {
+        for slot in 0..run.header().event_count() {
+            go_on()?;
+            let position = run.header().first_position.advanced_by(slot);
+            let location =
+                run.locate(position).map_err(|fault| MergeError::Input(number, fault))?;
+            writer.push_location(location)?;
+        }
+    }
+    let mut sources = Sources::new(inputs);
+    while let Some((hash, parts)) = sources.next()? {
+        go_on()?;
+        push_merged(&mut writer, plan.first_position, hash, &parts)?;
+    }
+    Ok(writer.finish()?)
+}
+
+/// Counts the different terms of all inputs: the sizes of filter and buckets depend on it.
+fn count_keys<F: DiskFile>(inputs: &[&Run<F>]) -> Result<u64, MergeError> {
+    let mut sources = Sources::new(inputs);
+    let mut count = 0;
+    while sources.next()?.is_some() {
+        count += 1;
+    }
+    Ok(count)
+}
+
+type Terms<'a> = Peekable<Box<dyn Iterator<Item = Result<(u64, Reference), Unusable>> + 'a>>;
+
+/// The terms of several runs side by side.
+struct Sources<'a, F> {
+    inputs: &'a [&'a Run<F>],
+    terms: Vec<Terms<'a>>,
+}
+
+/// Where a term stands in one input.
+struct PartOfTerm<'a, F> {
+    number: usize,
+    run: &'a Run<F>,
+    reference: Reference,
+}
+
+impl<'a, F: DiskFile> Sources<'a, F> {
+    fn new(inputs: &'a [&'a Run<F>]) -> Self {
+        let boxed = |run: &&'a Run<F>| {
+            let terms: Box<dyn Iterator<Item = _>> = Box::new(run.terms());
+            terms.peekable()
+        };
+        Self { inputs, terms: inputs.iter().map(boxed).collect() }
+    }
+
+    /// Returns the next hash and where it stands in which inputs, oldest first.
+    #[expect(clippy::type_complexity, reason = "a hash and its parts")]
+    fn next(&mut self) -> Result<Option<(u64, Vec<PartOfTerm<'a, F>>)>, MergeError> {
+        let mut least: Option<u64> = None;
+        for (number, terms) in self.terms.iter_mut().enumerate() {
+            match terms.next_if(Result::is_err) {
+                Some(Err(fault)) => return Err(MergeError::Input(number, fault)),
+                Some(Ok(_)) | None => {}
+            }
+            if let Some(Ok((hash, _))) = terms.peek() {
+                least = Some(least.map_or(*hash, |least| least.min(*hash)));
+            }
+        }
+        let Some(least) = least else { return Ok(None) };
+        let mut parts = Vec::new();
+        for ((number, terms), run) in self.terms.iter_mut().enumerate().zip(self.inputs) {
+            let is_least = |term: &Result<(u64, Reference), Unusable>| {
+                term.as_ref().is_ok_and(|(hash, _)| *hash == least)
+            };
+            if let Some(Ok((_, reference))) = terms.next_if(is_least) {
+                parts.push(PartOfTerm { number, run: *run, reference });
+            }
+        }
+        Ok(Some((least, parts)))
+    }
+}
+
+/// Writes the postings of a term from all inputs one behind the other: their intervals are in order.
+fn push_merged<D: Disk>(
+    writer: &mut RunWriter<'_, D>,
+    first: GlobalPosition,
+    hash: u64,
+    parts: &[PartOfTerm<'_, D::File>],
+) -> Result<(), MergeError> {
+    let mut lists = Vec::with_capacity(parts.len());
+    for part in parts {
+        let list = part.run.list(part.reference);
+        lists.push(list.map_err(|fault| MergeError::Input(part.number, fault))?);
+    }
+    let count = lists.iter().map(List::count).sum();
+    let postings = parts.iter().zip(&lists).flat_map(|(part, list)| {
+        let shift = part.run.header().first_position.distance_from(first);
+        postings_of(part.run, list).map(move |posting| {
+            let posting = posting.map_err(|fault| MergeError::Input(part.number, fault))?;
+            u32::try_from(u64::from(posting) + shift)
+                .map_err(|error| MergeError::Output(io::Error::other(error)))
+        })
+    });
+    writer.push_term(TermHash::new(hash), count, postings)
+}
+
+/// Iterates over a list, block by block.
+fn postings_of<'a, F: DiskFile>(
+    run: &'a Run<F>,
+    list: &'a List,
+) -> Box<dyn Iterator<Item = Result<u32, Unusable>> + 'a> {
+    match list {
+        List::Postings(postings) => Box::new(postings.iter().copied().map(Ok)),
+        List::Blocks(blocks) => Box::new((0..blocks.blocks).flat_map(move |number| {
+            let (postings, fault) = match run.block(blocks, number) {
+                Ok(postings) => (postings, None),
+                Err(fault) => (Vec::new(), Some(Err(fault))),
+            };
+            postings.into_iter().map(Ok).chain(fault)
+        })),
+    }
+}

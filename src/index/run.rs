@@ -1,0 +1,381 @@
+//! An immutable part of the index on disk, read through views of its file.
+//!
+//! Covers one interval of positions, by which it is named. Every page is checked against its
+//! checksum once after the run is opened, before the first byte of it is believed. A run that fails
+//! anything is [`Unusable`]: it is dropped and made again from the log.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::term::TermHash;
+use crate::format::{
+    BUCKET_BYTES, Bucket, FILTER_BLOCK_BYTES, Fault, Found, LIST_COUNT_BYTES, Location,
+    POSTING_BLOCK_BYTES, RUN_PAGE_BYTES, Reference, RunHeader, block_start, decode_block,
+    decode_location, decode_short_list, filter_may_hold, list_counts, range_of,
+};
+use crate::io::{Disk, DiskFile, OpenMode};
+use crate::position::GlobalPosition;
+
+const SUFFIX: &str = ".run";
+const UNFINISHED_SUFFIX: &str = ".tmp";
+const POSITION_DIGITS: usize = 20;
+const PAGE: u64 = RUN_PAGE_BYTES as u64;
+
+/// Returns the file name of the run over an interval.
+pub(crate) fn name(first: GlobalPosition, last: GlobalPosition) -> String {
+    format!("{:0POSITION_DIGITS$}-{:0POSITION_DIGITS$}{SUFFIX}", first.get(), last.get())
+}
+
+/// Returns the name under which a run is written.
+pub(crate) fn unfinished_name(first: GlobalPosition, last: GlobalPosition) -> String {
+    format!("{}{UNFINISHED_SUFFIX}", name(first, last))
+}
+
+/// Returns the interval in a file name that is that of a run.
+pub(crate) fn interval_of(file_name: &str) -> Option<(GlobalPosition, GlobalPosition)> {
+    let (first, last) = file_name.strip_suffix(SUFFIX)?.split_once('-')?;
+    let number = |digits: &str| {
+        let is_plain =
+            digits.len() == POSITION_DIGITS && digits.bytes().all(|b| b.is_ascii_digit());
+        digits.parse().ok().filter(|_| is_plain).map(GlobalPosition::new)
+    };
+    Some((number(first)?, number(last)?))
+}
+
+/// Tells whether a file name is that of a run that was never finished.
+pub(crate) fn is_unfinished(file_name: &str) -> bool {
+    file_name.strip_suffix(UNFINISHED_SUFFIX).is_some_and(|name| interval_of(name).is_some())
+}
+
+/// Why a run can not be used.
+#[derive(Debug)]
+pub(crate) struct Unusable(pub(crate) String);
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<std::io::Error> for Unusable {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<Fault> for Unusable {
+    fn from(fault: Fault) -> Self {
+        Self(fault.to_string())
+    }
+}
+
+/// A run that is open.
+#[derive(Debug)]
+pub(crate) struct Run<F> {
+    header: RunHeader,
+    file: F,
+    /// One bit a page: set once the page has been checked.
+    checked: Box<[AtomicU64]>,
+    checksums: Bytes,
+}
+
+impl<F: DiskFile> Run<F> {
+    /// Opens the run over an interval and checks its header and its list of checksums.
+    pub(crate) fn open(
+        disk: &impl Disk<File = F>,
+        store_id: Uuid,
+        (first, last): (GlobalPosition, GlobalPosition),
+    ) -> Result<Self, Unusable> {
+        let file = disk.open(&name(first, last), OpenMode::Read)?;
+        let mut page = vec![0; RUN_PAGE_BYTES];
+        let length = file.read_up_to(&mut page, 0)?;
+        let header = RunHeader::decode(page.get(..length).unwrap_or_default())?;
+        if (header.first_position, header.last_position) != (first, last) {
+            return Err(Unusable("it is of another interval than its name says".to_owned()));
+        }
+        if header.store_id != store_id {
+            return Err(Unusable("it is of another store".to_owned()));
+        }
+        if file.len()? != header.length {
+            return Err(Unusable("its length is not what its header says".to_owned()));
+        }
+        let pages = header.checksums_offset / PAGE;
+        let checksums = view(&file, header.checksums_offset, pages * 4)?;
+        if crc32fast::hash(&checksums) != header.checksums_crc {
+            return Err(Unusable("the checksum of its checksums does not match".to_owned()));
+        }
+        let words = usize::try_from(pages.div_ceil(64)).unwrap_or(usize::MAX);
+        let checked = std::iter::repeat_with(|| AtomicU64::new(0)).take(words).collect();
+        Ok(Self { header, file, checked, checksums })
+    }
+
+    pub(crate) fn header(&self) -> &RunHeader {
+        &self.header
+    }
+
+    pub(crate) fn file(&self) -> &F {
+        &self.file
+    }
+
+    /// Returns a range of bytes, after checking the pages that it lies in.
+    fn bytes(&self, offset: u64, length: u64) -> Result<Bytes, Unusable> {
+        let end = offset.checked_add(length).filter(|end| *end <= self.header.checksums_offset);
+        let end = end.ok_or(Unusable("a reference leads out of it".to_owned()))?;
+        for page in offset / PAGE..end.div_ceil(PAGE) {
+            self.check_page(page)?;
+        }
+        view(&self.file, offset, length)
+    }
+
+    fn check_page(&self, page: u64) -> Result<(), Unusable> {
+        let bit = 1 << (page % 64);
+        let word = usize::try_from(page / 64).ok().and_then(|word| self.checked.get(word));
+        let word = word.ok_or(Unusable("it has no such page".to_owned()))?;
+        if word.load(Ordering::Relaxed) & bit != 0 {
+            return Ok(());
+        }
+        let bytes = view(&self.file, page * PAGE, PAGE)?;
+        let place = usize::try_from(page * 4).unwrap_or(usize::MAX);
+        let expected = self.checksums.get(place..).and_then(|rest| rest.first_chunk());
+        match expected.map(|crc| u32::from_le_bytes(*crc)) {
+            Some(expected) if crc32fast::hash(&bytes) == expected => {
+                word.fetch_or(bit, Ordering::Relaxed);
+                Ok(())
+            }
+            _ => Err(Unusable(format!("the checksum of page {page} does not match"))),
+        }
+    }
+
+    /// Checks every page behind the header, which was checked when the run was opened.
+    pub(crate) fn check_all(&self) -> Result<(), Unusable> {
+        (1..self.header.checksums_offset / PAGE).try_for_each(|page| self.check_page(page))
+    }
+
+    /// Returns where a position of the interval is.
+    pub(crate) fn locate(&self, position: GlobalPosition) -> Result<Location, Unusable> {
+        let width = u64::from(self.header.location_width);
+        let slot = position.distance_from(self.header.first_position);
+        let bytes = self.bytes(self.header.locations_offset + slot * width, width)?;
+        Ok(decode_location(&bytes, self.header.base))
+    }
+
+    /// Looks a term up.
+    pub(crate) fn find(&self, term: TermHash) -> Result<Option<List>, Unusable> {
+        let hash = term.get();
+        let block = range_of(hash, self.header.filter_block_count);
+        let bytes = FILTER_BLOCK_BYTES as u64;
+        let filter = self.bytes(self.header.filter_offset + block * bytes, bytes)?;
+        if !filter_may_hold(&filter, hash) {
+            return Ok(None);
+        }
+        let mut bucket = range_of(hash, self.header.bucket_count);
+        loop {
+            match Bucket::decode(&self.bucket(bucket)?)?.find(hash)? {
+                Found::Here(reference) => return self.list(reference).map(Some),
+                Found::MaybeNext => bucket += 1,
+                Found::Nowhere => return Ok(None),
+            }
+        }
+    }
+
+    fn bucket(&self, number: u64) -> Result<Bytes, Unusable> {
+        let bytes = BUCKET_BYTES as u64;
+        let offset = self.header.buckets_offset + number * bytes;
+        match offset < self.header.postings_offset {
+            true => self.bytes(offset, bytes),
+            false => Err(Unusable("a bucket leads out of the buckets".to_owned())),
+        }
+    }
+
+    /// Iterates over all terms and their lists, by hash.
+    pub(crate) fn terms(&self) -> impl Iterator<Item = Result<(u64, Reference), Unusable>> {
+        let room = self.header.postings_offset - self.header.buckets_offset;
+        (0..room / BUCKET_BYTES as u64).flat_map(|number| {
+            let entries = self.bucket(number).and_then(|bytes| {
+                let entries = Bucket::decode(&bytes)?.entries().collect::<Result<Vec<_>, _>>();
+                Ok(entries?)
+            });
+            let (entries, fault) = match entries {
+                Ok(entries) => (entries, None),
+                Err(fault) => (Vec::new(), Some(Err(fault))),
+            };
+            entries.into_iter().map(Ok).chain(fault)
+        })
+    }
+
+    /// Returns the list that a reference leads to.
+    pub(crate) fn list(&self, reference: Reference) -> Result<List, Unusable> {
+        let counts_bytes = LIST_COUNT_BYTES as u64;
+        let at = |offset: u64| self.header.postings_offset.saturating_add(offset);
+        match reference {
+            Reference::Single(posting) => Ok(List::Postings(vec![posting])),
+            Reference::Short(offset) => {
+                let (count, _) = list_counts(&self.bytes(at(offset), counts_bytes)?);
+                let postings = self.bytes(at(offset + counts_bytes), u64::from(count) * 4)?;
+                Ok(List::Postings(decode_short_list(&postings)))
+            }
+            Reference::Blocks(offset) => {
+                let (count, blocks) = list_counts(&self.bytes(at(offset), counts_bytes)?);
+                let length = u64::from(blocks) * POSTING_BLOCK_BYTES as u64;
+                let start = offset.checked_sub(length).map(at);
+                let start = start.ok_or(Unusable("a list leads out of it".to_owned()))?;
+                Ok(List::Blocks(Blocks { start, blocks, count, current: None }))
+            }
+        }
+    }
+
+    /// Returns the postings of a block.
+    pub(crate) fn block(&self, list: &Blocks, number: u32) -> Result<Vec<u32>, Unusable> {
+        Ok(decode_block(&self.bytes(list.offset(number), POSTING_BLOCK_BYTES as u64)?)?)
+    }
+
+    /// Returns the first posting of a block and how many of the list stand before it.
+    fn start_of(&self, list: &Blocks, number: u32) -> Result<(u32, u32), Unusable> {
+        Ok(block_start(&self.bytes(list.offset(number), 10)?))
+    }
+
+    /// Finds the last block of which `is_before` holds, by bisection; the first if it holds of none.
+    fn search(
+        &self,
+        list: &Blocks,
+        is_before: impl Fn((u32, u32)) -> bool,
+    ) -> Result<u32, Unusable> {
+        let (mut low, mut high) = (0, list.blocks);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            match is_before(self.start_of(list, middle)?) {
+                true => low = middle,
+                false => high = middle,
+            }
+        }
+        Ok(low)
+    }
+}
+
+fn view(file: &impl DiskFile, offset: u64, length: u64) -> Result<Bytes, Unusable> {
+    let wanted = usize::try_from(length).map_err(|_| Unusable("it is too long".to_owned()))?;
+    let bytes = file.view(offset, wanted)?;
+    match bytes.len() == wanted {
+        true => Ok(bytes),
+        false => Err(Unusable("it is cut short".to_owned())),
+    }
+}
+
+/// The postings of one term in one run, counted from the run's first position, ascending.
+#[derive(Debug, Clone)]
+pub(crate) enum List {
+    Postings(Vec<u32>),
+    Blocks(Blocks),
+}
+
+/// A list that is long enough to be kept in blocks.
+#[derive(Debug, Clone)]
+pub(crate) struct Blocks {
+    /// The offset of the first block in the file.
+    start: u64,
+    pub(crate) blocks: u32,
+    count: u32,
+    /// The block that was looked at last.
+    current: Option<(u32, Vec<u32>)>,
+}
+
+impl Blocks {
+    fn offset(&self, number: u32) -> u64 {
+        self.start + u64::from(number) * POSTING_BLOCK_BYTES as u64
+    }
+}
+
+impl List {
+    /// Returns how many postings there are.
+    pub(crate) fn count(&self) -> u32 {
+        match self {
+            Self::Postings(postings) => u32::try_from(postings.len()).unwrap_or(u32::MAX),
+            Self::Blocks(list) => list.count,
+        }
+    }
+
+    /// Returns the first posting that is at least `posting`.
+    pub(crate) fn first_from<F: DiskFile>(
+        &mut self,
+        run: &Run<F>,
+        posting: u32,
+    ) -> Result<Option<u32>, Unusable> {
+        let find = |postings: &[u32]| {
+            postings.get(postings.partition_point(|one| *one < posting)).copied()
+        };
+        match self {
+            Self::Postings(postings) => Ok(find(postings)),
+            Self::Blocks(list) => {
+                let number = list.holding(run, posting)?;
+                if let Some(found) = find(list.postings(run, number)?) {
+                    return Ok(Some(found));
+                }
+                match number + 1 < list.blocks {
+                    true => Ok(find(list.postings(run, number + 1)?)),
+                    false => Ok(None),
+                }
+            }
+        }
+    }
+
+    /// Returns the last posting that is at most `posting`.
+    pub(crate) fn last_to<F: DiskFile>(
+        &mut self,
+        run: &Run<F>,
+        posting: u32,
+    ) -> Result<Option<u32>, Unusable> {
+        let find = |postings: &[u32]| {
+            let behind = postings.partition_point(|one| *one <= posting);
+            behind.checked_sub(1).and_then(|last| postings.get(last)).copied()
+        };
+        match self {
+            Self::Postings(postings) => Ok(find(postings)),
+            Self::Blocks(list) => {
+                let number = list.holding(run, posting)?;
+                Ok(find(list.postings(run, number)?))
+            }
+        }
+    }
+
+    /// Returns the posting that `rank` others come before.
+    pub(crate) fn at_rank<F: DiskFile>(
+        &mut self,
+        run: &Run<F>,
+        rank: u32,
+    ) -> Result<Option<u32>, Unusable> {
+        match self {
+            Self::Postings(postings) => Ok(postings.get(rank as usize).copied()),
+            Self::Blocks(list) => {
+                let number = run.search(list, |(_, before)| before <= rank)?;
+                let (_, before) = run.start_of(list, number)?;
+                let place = rank.saturating_sub(before) as usize;
+                Ok(list.postings(run, number)?.get(place).copied())
+            }
+        }
+    }
+}
+
+impl Blocks {
+    /// Returns the number of the block in which a posting stands, if it does at all.
+    fn holding<F: DiskFile>(&self, run: &Run<F>, posting: u32) -> Result<u32, Unusable> {
+        if let Some((number, postings)) = &self.current
+            && postings.first().is_some_and(|first| *first <= posting)
+            && postings.last().is_some_and(|last| posting <= *last)
+        {
+            return Ok(*number);
+        }
+        run.search(self, |(first, _)| first <= posting)
+    }
+
+    /// Returns the postings of a block, remembering them for the next question.
+    fn postings<F: DiskFile>(&mut self, run: &Run<F>, number: u32) -> Result<&[u32], Unusable> {
+        let is_current = self.current.as_ref().is_some_and(|(current, _)| *current == number);
+        if !is_current {
+            self.current = Some((number, run.block(self, number)?));
+        }
+        Ok(self.current.as_ref().map(|(_, postings)| postings.as_slice()).unwrap_or_default())
+    }
+}

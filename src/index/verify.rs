@@ -1,0 +1,109 @@
+//! Checks runs against the log, event by event.
+
+use uuid::Uuid;
+
+use super::run::{self, Run, Unusable};
+use super::term::TermHash;
+use super::{Access, open_runs};
+use crate::error::Result;
+use crate::format::{Location, Resume};
+use crate::io::Disk;
+use crate::position::GlobalPosition;
+
+/// The runs of an index that are being checked.
+pub(crate) struct RunCheck<D: Disk> {
+    runs: Vec<Checked<D>>,
+    /// Files that are named like runs and can not be used, or are superseded.
+    ignored: Vec<String>,
+}
+
+struct Checked<D: Disk> {
+    run: std::sync::Arc<Run<D::File>>,
+    postings: u64,
+    fault: Option<String>,
+}
+
+impl<D: Disk> RunCheck<D> {
+    /// Opens the runs that are there, and checks every page of them.
+    pub(crate) fn open(
+        disk: &D,
+        store_id: Uuid,
+        is_current: &dyn Fn(&Resume) -> Result<bool>,
+    ) -> Result<Self> {
+        let parts = open_runs(disk, Access::Read, store_id, is_current)?;
+        let runs: Vec<_> = parts
+            .iter()
+            .filter_map(super::Part::as_run)
+            .map(|run| {
+                let fault = run.check_all().err().map(|fault| fault.to_string());
+                Checked { run, postings: 0, fault }
+            })
+            .collect();
+        let names =
+            disk.list().map_err(|source| crate::error::Error::io("list", disk.path(), source))?;
+        let is_used = |name: &String| runs.iter().any(|checked| checked.name() == *name);
+        let is_run = |name: &String| run::interval_of(name).is_some();
+        let ignored = names.into_iter().filter(|name| is_run(name) && !is_used(name)).collect();
+        Ok(Self { runs, ignored })
+    }
+
+    /// Compares an event of the log with the run that covers it, if one does.
+    pub(crate) fn event(
+        &mut self,
+        position: GlobalPosition,
+        location: Location,
+        terms: &[TermHash],
+    ) {
+        let number = self.runs.partition_point(|one| one.run.header().last_position < position);
+        if let Some(checked) = self.runs.get_mut(number)
+            && checked.run.header().first_position <= position
+            && checked.fault.is_none()
+        {
+            checked.fault = checked.compare(position, location, terms).err().map(|fault| fault.0);
+        }
+    }
+
+    /// Returns the names of the runs that are wrong, and what is wrong with them.
+    pub(crate) fn finish(self) -> Vec<(String, String)> {
+        let ignored = self.ignored.into_iter().map(|name| (name, "it can not be used".to_owned()));
+        let faults = self.runs.into_iter().filter_map(|checked| {
+            let is_short = checked.postings != checked.run.header().posting_count;
+            let short = is_short.then(|| "it holds postings that the log does not have".to_owned());
+            let name = checked.name();
+            checked.fault.or(short).map(|fault| (name, fault))
+        });
+        faults.chain(ignored).collect()
+    }
+}
+
+impl<D: Disk> Checked<D> {
+    fn name(&self) -> String {
+        run::name(self.run.header().first_position, self.run.header().last_position)
+    }
+
+    fn compare(
+        &mut self,
+        position: GlobalPosition,
+        location: Location,
+        terms: &[TermHash],
+    ) -> Result<(), Unusable> {
+        if self.run.locate(position)? != location {
+            return Err(Unusable(format!("position {position} is at another location")));
+        }
+        let slot = position.distance_from(self.run.header().first_position);
+        let slot = u32::try_from(slot).map_err(|_| Unusable("it is too long".to_owned()))?;
+        for (number, term) in terms.iter().enumerate() {
+            // Two terms of one event that share a hash are one posting.
+            if terms.iter().take(number).any(|other| other == term) {
+                continue;
+            }
+            let list = self.run.find(*term)?;
+            let found = list.map(|mut list| list.first_from(&self.run, slot)).transpose()?;
+            if found.flatten() != Some(slot) {
+                return Err(Unusable(format!("a term of position {position} is missing")));
+            }
+            self.postings += 1;
+        }
+        Ok(())
+    }
+}
