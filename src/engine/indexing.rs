@@ -9,7 +9,7 @@ use super::directory::{Directory, INDEX};
 use super::recovery::{self, Depth, Route};
 use crate::error::{Error, Result};
 use crate::format::{Frame, Location, Resume};
-use crate::index::{Access, Entry, Index, LogSource, RunCheck, TermHasher, TermList};
+use crate::index::{Access, Entry, Index, LogSource, RunCheck, TakeEvents, TermHasher, TermList};
 use crate::io::{Disk, MakeDirectory, OpenMode};
 use crate::position::GlobalPosition;
 
@@ -106,7 +106,7 @@ impl<D: Disk> LogSource for LogFrames<D> {
         &self,
         from: Option<Resume>,
         last: GlobalPosition,
-        take: &mut dyn FnMut(&[(GlobalPosition, Location)], &TermList, Resume) -> Result<()>,
+        take: TakeEvents<'_>,
     ) -> Result<()> {
         let route = Route {
             disk: &self.log,

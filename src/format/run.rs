@@ -483,7 +483,6 @@ pub(crate) fn filter_may_hold(block: &[u8], hash: u64) -> bool {
 ///
 /// Source: Lemire, "Fast Random Integer Generation in an Interval" (2019): a multiplication in place
 /// of a division.
-#[expect(clippy::cast_possible_truncation, reason = "the upper half of a product of two halves")]
 pub(crate) fn range_of(hash: u64, count: u64) -> u64 {
     ((u128::from(hash) * u128::from(count)) >> 64) as u64
 }

@@ -122,6 +122,9 @@ struct Sources<'a, F> {
     terms: Vec<Terms<'a>>,
 }
 
+/// The hash of a term and where it stands.
+type Term<'a, F> = (u64, Vec<PartOfTerm<'a, F>>);
+
 /// Where a term stands in one input.
 struct PartOfTerm<'a, F> {
     number: usize,
@@ -139,13 +142,11 @@ impl<'a, F: DiskFile> Sources<'a, F> {
     }
 
     /// Returns the next hash and where it stands in which inputs, oldest first.
-    #[expect(clippy::type_complexity, reason = "a hash and its parts")]
-    fn next(&mut self) -> Result<Option<(u64, Vec<PartOfTerm<'a, F>>)>, MergeError> {
+    fn next(&mut self) -> Result<Option<Term<'a, F>>, MergeError> {
         let mut least: Option<u64> = None;
         for (number, terms) in self.terms.iter_mut().enumerate() {
-            match terms.next_if(Result::is_err) {
-                Some(Err(fault)) => return Err(MergeError::Input(number, fault)),
-                Some(Ok(_)) | None => {}
+            if let Some(Err(fault)) = terms.next_if(Result::is_err) {
+                return Err(MergeError::Input(number, fault));
             }
             if let Some(Ok((hash, _))) = terms.peek() {
                 least = Some(least.map_or(*hash, |least| least.min(*hash)));

@@ -102,9 +102,14 @@ pub(crate) trait LogSource: Send + Sync {
         &self,
         from: Option<Resume>,
         last: GlobalPosition,
-        take: &mut dyn FnMut(&[(GlobalPosition, Location)], &TermList, Resume) -> Result<()>,
+        take: TakeEvents<'_>,
     ) -> Result<()>;
 }
+
+/// Takes the events of a frame: where they are, what they are looked up by, and where the log goes on
+/// behind them.
+pub(crate) type TakeEvents<'a> =
+    &'a mut dyn FnMut(&[(GlobalPosition, Location)], &TermList, Resume) -> Result<()>;
 
 impl<D: Disk> Clone for Part<D> {
     fn clone(&self) -> Self {

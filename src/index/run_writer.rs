@@ -134,11 +134,11 @@ impl<'a, D: Disk> RunWriter<'a, D> {
         let (mut block, mut blocks): (Option<BlockBuilder>, u32) = (None, 0);
         for (rank, posting) in (0..).zip(postings) {
             let posting = posting?;
-            if !block.as_mut().is_some_and(|block| block.push(posting)) {
-                if let Some(full) = block.replace(BlockBuilder::new(posting, rank)) {
-                    push(&full.finish())?;
-                    blocks += 1;
-                }
+            if !block.as_mut().is_some_and(|block| block.push(posting))
+                && let Some(full) = block.replace(BlockBuilder::new(posting, rank))
+            {
+                push(&full.finish())?;
+                blocks += 1;
             }
         }
         if let Some(last) = block {
