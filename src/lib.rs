@@ -5,7 +5,7 @@
 //! before it is acknowledged, and opening a store recovers from any crash.
 //!
 //! It is not a server, not replicated and not a message queue; it keeps what happened, and the program
-//! makes state of it. In this version the indexes are held in memory and made anew at every opening.
+//! makes state of it.
 //!
 //! # A first example
 //!

@@ -45,6 +45,7 @@ struct Overview {
     segments: u64,
     log_bytes: u64,
     disk_bytes: u64,
+    index_bytes: u64,
     first_recorded_at: Option<String>,
     last_recorded_at: Option<String>,
     categories: BTreeMap<String, Category>,
@@ -107,6 +108,7 @@ impl Overview {
             segments: sizes.segments,
             log_bytes: sizes.log_bytes,
             disk_bytes: sizes.disk_bytes,
+            index_bytes: sizes.index_bytes,
             first_recorded_at: text(contents.first_recorded_at),
             last_recorded_at: text(contents.last_recorded_at),
             categories: contents.categories,
@@ -123,6 +125,7 @@ impl Overview {
             ("segments", self.segments.to_string()),
             ("log bytes", self.log_bytes.to_string()),
             ("disk bytes", self.disk_bytes.to_string()),
+            ("index bytes", self.index_bytes.to_string()),
             ("first recorded at", time(&self.first_recorded_at)),
             ("last recorded at", time(&self.last_recorded_at)),
         ];
