@@ -49,7 +49,7 @@ pub(crate) enum Depth {
     Full,
 }
 
-const NEAR_ZEROS_BYTES: u64 = 4 << 20;
+const NEAR_ZEROS_BYTES: u64 = 1 << 20;
 
 impl Depth {
     fn zeros_max(self) -> u64 {
