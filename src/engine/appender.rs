@@ -252,7 +252,7 @@ impl<D: Disk> Appender<D> {
     fn make_room(&self, frames: &[QueuedFrame]) -> Result<(), FailureKind> {
         let events = frames.iter().map(|queued| queued.frame.event_count()).sum();
         let made = self.reader.index().make_room(events);
-        if !matches!(made, Ok(false)) {
+        if matches!(made, Ok(true)) {
             self.bell.ring(Call::Index);
         }
         made.map(|_| ()).map_err(FailureKind::Rejected)

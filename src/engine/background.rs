@@ -84,7 +84,7 @@ impl Bell {
 
     fn is_idle(&self, calls: &mut MutexGuard<'_, Calls>, newest: impl Fn() -> u64) -> bool {
         let before = MutexGuard::unlocked(calls, &newest);
-        if calls.stop || calls.prepare {
+        if calls.stop || calls.prepare || calls.index {
             // It was rung for while nobody listened.
             return false;
         }
@@ -114,7 +114,7 @@ pub(crate) fn start<D: Disk>(
                     let _poisoned = queue.mark();
                 }
                 Call::Index => {
-                    // A failure is kept for the append that waits for room.
+                    // After a failure the append that needs the room tries again, and reports.
                     if index.write_frozen().is_ok() {
                         merging.ring(Call::Index);
                     }

@@ -36,7 +36,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 pub(crate) use memtable::{Entry, MEMTABLE_EVENTS_MAX};
@@ -70,16 +70,9 @@ pub(crate) struct Index<D: Disk> {
     maintenance: Mutex<()>,
     /// Events that a memtable takes before it is frozen.
     table_events_max: usize,
-    freezing: Mutex<Freezing>,
-    frozen_written: Condvar,
+    /// Held while the frozen memtable is written as a run.
+    freezing: Mutex<()>,
     is_closing: AtomicBool,
-}
-
-/// How far the memtable that is being written has come.
-#[derive(Debug, Default)]
-struct Freezing {
-    is_under_way: bool,
-    failure: Option<io::Error>,
 }
 
 /// The parts of an index.
@@ -167,8 +160,7 @@ impl<D: Disk> Index<D> {
             log: OnceLock::new(),
             maintenance: Mutex::new(()),
             table_events_max,
-            freezing: Mutex::default(),
-            frozen_written: Condvar::new(),
+            freezing: Mutex::new(()),
             is_closing: AtomicBool::new(false),
         })
     }
@@ -227,8 +219,11 @@ impl<D: Disk> Index<D> {
         self.parts().active.add(entries, resume);
     }
 
-    /// Sees to it that `count` events have room in the active memtable, or that it is empty. Returns whether a memtable is to be written by
-    /// [`write_frozen`](Self::write_frozen).
+    /// Sees to it that `count` events have room in the active memtable, or that it is empty. Returns
+    /// whether a memtable is now to be written by [`write_frozen`](Self::write_frozen).
+    ///
+    /// When the one before is still there, it is written here: whoever waited for another thread
+    /// instead could be whom that thread waits for.
     ///
     /// # Errors
     ///
@@ -236,18 +231,11 @@ impl<D: Disk> Index<D> {
     pub(crate) fn make_room(&self, count: usize) -> Result<bool> {
         let Some(disk) = &self.disk else { return Ok(false) };
         let length = self.parts().active.len();
-        if length == 0 || length + count <= self.table_events_max {
+        if count == 0 || length == 0 || length + count <= self.table_events_max {
             return Ok(false);
         }
-        let mut freezing = self.freezing.lock();
-        while freezing.is_under_way {
-            if let Some(failure) = freezing.failure.take() {
-                return Err(Error::io("write an index run in", disk.path(), failure));
-            }
-            self.frozen_written.wait(&mut freezing);
-        }
-        freezing.is_under_way = true;
-        freezing.failure = None;
+        let failed = |source| Error::io("write an index run in", disk.path(), source);
+        self.write_frozen().map_err(failed)?;
         self.change(|parts| {
             let full = std::mem::take(&mut parts.active);
             parts.sealed.push(Part::Table(full));
@@ -255,39 +243,24 @@ impl<D: Disk> Index<D> {
         Ok(true)
     }
 
-    /// Writes the frozen memtable as a run, if there is one. After a failure it is kept and tried
-    /// again by the next call.
+    /// Writes the frozen memtables as runs, if there are any. After a failure they are kept, for the
+    /// next call.
     pub(crate) fn write_frozen(&self) -> io::Result<()> {
         let Some(disk) = &self.disk else { return Ok(()) };
-        let frozen = self.parts().sealed.iter().rev().find_map(|part| match part {
-            Part::Table(table) => Some(Arc::clone(table)),
-            Part::Run(_) => None,
-        });
-        let Some(frozen) = frozen else { return Ok(()) };
-        let written = write_table(disk, self.store_id, &frozen).and_then(|()| {
-            self.reopen(&frozen).map_err(|fault| io::Error::other(fault.to_string()))
-        });
-        let mut freezing = self.freezing.lock();
-        let outcome = match written {
-            Ok(run) => {
-                self.change(|parts| {
-                    for part in &mut parts.sealed {
-                        if matches!(part, Part::Table(table) if Arc::ptr_eq(table, &frozen)) {
-                            *part = Part::Run(Arc::clone(&run));
-                        }
+        let _held = self.freezing.lock();
+        let frozen: Vec<_> = self.parts().sealed.iter().filter_map(Part::as_table).collect();
+        for frozen in frozen {
+            write_table(disk, self.store_id, &frozen)?;
+            let run = self.reopen(&frozen).map_err(|fault| io::Error::other(fault.to_string()))?;
+            self.change(|parts| {
+                for part in &mut parts.sealed {
+                    if matches!(part, Part::Table(table) if Arc::ptr_eq(table, &frozen)) {
+                        *part = Part::Run(Arc::clone(&run));
                     }
-                });
-                freezing.is_under_way = false;
-                Ok(())
-            }
-            Err(error) => {
-                freezing.failure = Some(io::Error::new(error.kind(), error.to_string()));
-                Err(error)
-            }
-        };
-        drop(freezing);
-        self.frozen_written.notify_all();
-        outcome
+                }
+            });
+        }
+        Ok(())
     }
 
     /// Ends a merge that is under way, and lets none begin.
@@ -451,6 +424,13 @@ impl<D: Disk> Part<D> {
         match self {
             Self::Run(run) => Some(Arc::clone(run)),
             Self::Table(_) => None,
+        }
+    }
+
+    fn as_table(&self) -> Option<Arc<Memtable>> {
+        match self {
+            Self::Table(table) => Some(Arc::clone(table)),
+            Self::Run(_) => None,
         }
     }
 }
