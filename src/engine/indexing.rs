@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::broken_event;
 use super::directory::{Directory, INDEX};
 use super::recovery::{self, Depth, Route};
-use crate::error::{Error, Result};
+use crate::error::{Damage, Error, Result};
 use crate::format::{Frame, Location, Resume};
 use crate::index::{Access, Entry, Index, LogSource, RunCheck, TakeEvents, TermHasher, TermList};
 use crate::io::{Disk, MakeDirectory, OpenMode};
@@ -111,22 +111,37 @@ impl<D: Disk> LogSource for LogFrames<D> {
         let route = Route {
             disk: &self.log,
             store_id: self.store_id,
-            mode: OpenMode::Read,
+            mode: match self.access {
+                Access::Read => OpenMode::Read,
+                Access::Write => OpenMode::Write,
+            },
             depth: Depth::Near,
             from,
             last: Some(last),
         };
         let walked = recovery::walk(&route, &mut |frame, resume| {
             let (places, terms) = events_of(&self.hasher, frame)?;
-            match places.is_empty() {
-                true => Ok(()),
-                false => take(&places, &terms, resume),
+            match places.first() {
+                // Behind damage the next good frame may lie beyond what was asked for.
+                Some((first, _)) if *first <= last => take(&places, &terms, resume),
+                _ => Ok(()),
             }
         })?;
         // A damaged store is opened for reading only, and then what verifies is indexed.
         match walked.damage.into_iter().next() {
             Some(damage) if self.access == Access::Write => Err(damage.into()),
+            None if walked.next_position <= last => Err(self.ends_early(walked.next_position)),
             _ => Ok(()),
         }
+    }
+}
+
+impl<D: Disk> LogFrames<D> {
+    /// Returns the error for a log that ends before events that were indexed, and so were durable.
+    fn ends_early(&self, first_lost: GlobalPosition) -> Error {
+        let reason = "the log ends before events that had been durable".to_owned();
+        let file = self.log.path().to_owned();
+        let (first_lost, first_good_after) = (Some(first_lost), None);
+        Damage { file, offset: 0, reason, first_lost, first_good_after }.into()
     }
 }

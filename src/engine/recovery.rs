@@ -510,6 +510,8 @@ impl<'a, D: Disk> Walk<'a, D> {
             && header.recorded_at >= self.walked.recorded_at
     }
 
+    /// Takes a good frame. Whoever opens for writing refuses a damaged log, and is given nothing from
+    /// behind damage: an index of it would hide the damage from the next opening.
     fn feed(&mut self, segment: &Segment<D::File>, frame: &Frame) -> Result<()> {
         let header = frame.header();
         self.close_damage(Some(header.first_position));
@@ -529,7 +531,10 @@ impl<'a, D: Disk> Walk<'a, D> {
             epoch: header.epoch,
             recorded_at: header.recorded_at,
         };
-        (self.sink)(frame, last.resume(segment.header().number, &walked.tally))
+        if self.route.mode != OpenMode::Read && !self.walked.damage.is_empty() {
+            return Ok(());
+        }
+        (self.sink)(frame, last.resume(segment.header().number, &self.walked.tally))
     }
 
     fn begin_damage(&mut self, file: PathBuf, offset: u64, reason: &str) {
