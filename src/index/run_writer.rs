@@ -56,6 +56,7 @@ pub(crate) struct RunWriter<'a, D: Disk> {
     postings: Part,
     filter_block: (u64, [u64; 8]),
     bucket: (u64, Vec<(u64, Reference)>),
+    has_its_name: bool,
 }
 
 impl<'a, D: Disk> RunWriter<'a, D> {
@@ -77,6 +78,7 @@ impl<'a, D: Disk> RunWriter<'a, D> {
             postings: Part::new(header.postings_offset),
             filter_block: (0, [0; 8]),
             bucket: (0, Vec::with_capacity(BUCKET_ENTRIES_MAX)),
+            has_its_name: false,
             header,
         })
     }
@@ -200,6 +202,7 @@ impl<'a, D: Disk> RunWriter<'a, D> {
         self.file.sync_data()?;
         let (first, last) = (self.header.first_position, self.header.last_position);
         self.disk.rename(&unfinished_name(first, last), &name(first, last))?;
+        self.has_its_name = true;
         self.disk.sync_dir()
     }
 
@@ -213,6 +216,16 @@ impl<'a, D: Disk> RunWriter<'a, D> {
         self.file.set_len(self.header.length)?;
         self.file.write_all_at(&bytes, self.header.checksums_offset)?;
         self.file.write_all_at(&self.header.encode(), 0)
+    }
+}
+
+impl<D: Disk> Drop for RunWriter<'_, D> {
+    /// Gives the space back of a run that was not finished: it may be what the log needs.
+    fn drop(&mut self) {
+        if !self.has_its_name {
+            let (first, last) = (self.header.first_position, self.header.last_position);
+            let _left_for_the_next_opening = self.disk.remove(&unfinished_name(first, last));
+        }
     }
 }
 
