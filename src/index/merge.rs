@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 use super::memtable::{Memtable, Tables};
-use super::run::{List, Run, Unusable};
+use super::run::{Interval, List, Run, Unusable};
 use super::run_writer::{Plan, RunWriter};
 use super::term::TermHash;
 use crate::format::Reference;
@@ -66,25 +66,27 @@ fn write_tables<D: Disk>(mut writer: RunWriter<'_, D>, tables: &Tables) -> io::R
     writer.finish()
 }
 
-/// Writes one run in place of adjacent ones, oldest first.
+/// Writes one run in place of adjacent ones, oldest first, and returns its interval.
 pub(crate) fn merge<D: Disk>(
     disk: &D,
     store_id: Uuid,
     inputs: &[&Run<D::File>],
     is_stopped: &AtomicBool,
-) -> Result<(), MergeError> {
+) -> Result<Interval, MergeError> {
     let go_on = || match is_stopped.load(Ordering::Relaxed) {
         true => Err(MergeError::Stopped),
         false => Ok(()),
     };
-    let (Some(oldest), Some(newest)) = (inputs.first(), inputs.last()) else { return Ok(()) };
+    let (Some(oldest), Some(newest)) = (inputs.first(), inputs.last()) else {
+        return Err(MergeError::Output(io::Error::other("there is nothing to merge")));
+    };
     let plan = Plan {
         store_id,
         first_position: oldest.header().first_position,
         last_position: newest.header().last_position,
         base: oldest.header().base,
         resume: newest.header().resume,
-        key_count: count_keys(inputs)?,
+        key_count: count_keys(inputs, &go_on)?,
     };
     let mut writer = RunWriter::create(disk, &plan)?;
     for (number, run) in inputs.iter().enumerate() {
@@ -101,14 +103,19 @@ pub(crate) fn merge<D: Disk>(
         go_on()?;
         push_merged(&mut writer, plan.first_position, hash, &parts)?;
     }
-    Ok(writer.finish()?)
+    writer.finish()?;
+    Ok((plan.first_position, plan.last_position))
 }
 
 /// Counts the different terms of all inputs: the sizes of filter and buckets depend on it.
-fn count_keys<F: DiskFile>(inputs: &[&Run<F>]) -> Result<u64, MergeError> {
+fn count_keys<F: DiskFile>(
+    inputs: &[&Run<F>],
+    go_on: impl Fn() -> Result<(), MergeError>,
+) -> Result<u64, MergeError> {
     let mut sources = Sources::new(inputs);
     let mut count = 0;
     while sources.next()?.is_some() {
+        go_on()?;
         count += 1;
     }
     Ok(count)

@@ -27,6 +27,7 @@ mod merge;
 mod postings;
 mod run;
 mod run_writer;
+mod runs;
 mod term;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ use uuid::Uuid;
 
 pub(crate) use memtable::{Entry, MEMTABLE_EVENTS_MAX};
 pub(crate) use postings::Postings;
+pub(crate) use runs::Access;
 pub(crate) use term::{Term, TermHash, TermHasher, TermList};
 pub(crate) use verify::RunCheck;
 
@@ -50,14 +52,16 @@ use crate::io::{Disk, DiskFile};
 use crate::position::GlobalPosition;
 use memtable::Memtable;
 use merge::{MergeError, merge, write_table};
-use run::{Run, Unusable};
-
-/// Runs that are merged at once.
-const FAN_OUT: usize = 4;
+use run::{Interval, Run, Unusable};
+use runs::{counts_of, due, fit_one_run, open_runs, remove_runs};
 
 /// A memtable that is smaller is not worth a run when the store is closed: opening reads so many
 /// events faster than it opens a file.
 const WORTH_A_RUN: usize = 1024;
+
+/// Runs that are mended for one question. It can meet each run once; a run that is no better when it
+/// has been made again is the disk's fault.
+const MENDS_MAX: usize = 64;
 
 /// The index of a store.
 pub(crate) struct Index<D: Disk> {
@@ -68,6 +72,8 @@ pub(crate) struct Index<D: Disk> {
     log: OnceLock<Box<dyn LogSource>>,
     /// Held while the set of runs is changed other than at its end.
     maintenance: Mutex<()>,
+    /// Held while runs that are parts are merged.
+    merging: Mutex<()>,
     /// Events that a memtable takes before it is frozen.
     table_events_max: usize,
     /// Held while the frozen memtable is written as a run.
@@ -128,6 +134,10 @@ impl<D: Disk> Part<D> {
         }
     }
 
+    fn interval(&self) -> Interval {
+        (self.first_position(), self.last_position())
+    }
+
     fn resume(&self) -> Option<Resume> {
         match self {
             Self::Run(run) => Some(run.header().resume),
@@ -152,6 +162,7 @@ impl<D: Disk> Index<D> {
             Some(disk) => open_runs(disk, access, store_id, is_current)?,
             None => Vec::new(),
         };
+        let sealed = sealed.into_iter().map(Part::Run).collect();
         let parts = Parts { sealed, active: Arc::default() };
         Ok(Self {
             disk: disk.filter(|_| access == Access::Write),
@@ -159,6 +170,7 @@ impl<D: Disk> Index<D> {
             parts: RwLock::new(Arc::new(parts)),
             log: OnceLock::new(),
             maintenance: Mutex::new(()),
+            merging: Mutex::new(()),
             table_events_max,
             freezing: Mutex::new(()),
             is_closing: AtomicBool::new(false),
@@ -268,8 +280,11 @@ impl<D: Disk> Index<D> {
         self.is_closing.store(true, Ordering::Relaxed);
     }
 
-    /// Writes what is in memory, if that spares the next opening work.
+    /// Writes what is in memory, if that spares the next opening work. Nothing is written any more
+    /// after that: what has to be made again for a reader who goes on is kept in memory.
     pub(crate) fn close(&self) -> io::Result<()> {
+        let _held = self.maintenance.lock();
+        self.stop_merging();
         let Some(disk) = &self.disk else { return Ok(()) };
         self.write_frozen()?;
         let active = Arc::clone(&self.parts().active);
@@ -279,6 +294,11 @@ impl<D: Disk> Index<D> {
         }
     }
 
+    /// Returns the directory of the runs as long as it may be written to.
+    fn writable(&self) -> Option<&D> {
+        self.disk.as_ref().filter(|_| !self.is_closing.load(Ordering::Relaxed))
+    }
+
     fn reopen(&self, table: &Memtable) -> Result<Arc<Run<D::File>>, Unusable> {
         let disk = self.disk.as_ref().ok_or(Unusable("nothing may be written".to_owned()))?;
         let interval = (table.first_position(), table.last_position());
@@ -286,69 +306,86 @@ impl<D: Disk> Index<D> {
     }
 
     /// Merges the smallest group of adjacent runs that is due, if one is; returns whether it did.
+    ///
+    /// Nothing waits for it: what is mended meanwhile is replaced by the merged run, which covers the
+    /// same interval.
     pub(crate) fn merge_once(&self) -> Result<bool> {
-        let Some(disk) = &self.disk else { return Ok(false) };
-        let held = self.maintenance.lock();
+        let Some(disk) = self.writable() else { return Ok(false) };
+        let _merging = self.merging.lock();
         let runs: Vec<_> = self.parts().sealed.iter().map_while(Part::as_run).collect();
-        let Some(due) = due(&runs, self.table_events_max) else { return Ok(false) };
+        let Some(due) = due(&counts_of(&runs), self.table_events_max) else { return Ok(false) };
         let inputs = runs.get(due..).unwrap_or_default();
-        let borrowed: Vec<&Run<D::File>> = inputs.iter().map(Arc::as_ref).collect();
-        match merge(disk, self.store_id, &borrowed, &self.is_closing) {
-            Ok(()) => {}
+        let merged = match self.merged(disk, inputs) {
+            Ok(merged) => merged,
             Err(MergeError::Input(number, fault)) => {
-                drop(held);
-                if let Some(run) = inputs.get(number) {
-                    self.mend(run, &fault)?;
-                }
-                return Ok(true);
+                // The next call merges what this one has mended.
+                let mended = inputs.get(number).map(|run| self.mend(run, &fault, &mut 0));
+                return mended.transpose().map(|_| false);
             }
             Err(MergeError::Stopped) => return Ok(false),
             Err(MergeError::Output(error)) => {
                 return Err(Error::io("merge index runs in", disk.path(), error));
             }
-        }
-        let (Some(first), Some(last)) = (inputs.first(), inputs.last()) else { return Ok(false) };
-        let interval = (first.header().first_position, last.header().last_position);
-        let merged = Run::open(disk, self.store_id, interval).map_err(|fault| {
-            Error::io("open an index run in", disk.path(), io::Error::other(fault.to_string()))
-        })?;
-        let merged = Arc::new(merged);
-        self.change(|parts| {
-            let behind = due + inputs.len();
-            parts.sealed.splice(due..behind, [Part::Run(merged)]);
-        });
-        for input in inputs {
-            let header = input.header();
-            let _left_for_the_next_opening =
-                disk.remove(&run::name(header.first_position, header.last_position));
+        };
+        let _held = self.maintenance.lock();
+        let replaced = self.replace(merged.interval(), vec![Part::Run(merged)]);
+        if let Some(disk) = self.writable() {
+            let runs: Vec<_> = replaced.iter().filter_map(Part::as_run).collect();
+            remove_runs(disk, &runs);
         }
         Ok(true)
     }
 
-    /// Makes a run again that can not be used.
-    fn mend(&self, run: &Arc<Run<D::File>>, _fault: &Unusable) -> Result<()> {
+    /// Writes one run in place of adjacent ones and opens it.
+    fn merged(
+        &self,
+        disk: &D,
+        inputs: &[Arc<Run<D::File>>],
+    ) -> Result<Arc<Run<D::File>>, MergeError> {
+        let borrowed: Vec<&Run<D::File>> = inputs.iter().map(Arc::as_ref).collect();
+        let interval = merge(disk, self.store_id, &borrowed, &self.is_closing)?;
+        let opened = Run::open(disk, self.store_id, interval);
+        let unopened = |fault: Unusable| io::Error::other(fault.to_string());
+        Ok(Arc::new(opened.map_err(unopened)?))
+    }
+
+    /// Puts parts in the place of those within an interval, and returns what they replace.
+    fn replace(&self, (first, last): Interval, pieces: Vec<Part<D>>) -> Vec<Part<D>> {
+        let mut replaced = Vec::new();
+        self.change(|parts| {
+            let start = parts.sealed.partition_point(|part| part.last_position() < first);
+            let end = parts.sealed.partition_point(|part| part.last_position() <= last);
+            replaced = parts.sealed.splice(start..end, pieces).collect();
+        });
+        replaced
+    }
+
+    /// Makes a run again that can not be used. `mends` counts how often one question has come to this.
+    fn mend(&self, run: &Arc<Run<D::File>>, fault: &Unusable, mends: &mut usize) -> Result<()> {
+        *mends += 1;
+        if *mends > MENDS_MAX {
+            let (name, fault) = (run.name(), io::Error::other(fault.to_string()));
+            let path = self.disk.as_ref().map(|disk| disk.path().join(&name));
+            return Err(Error::io("read", path.unwrap_or(name.into()), fault));
+        }
         let _held = self.maintenance.lock();
         let parts = self.parts();
         let is_it = |part: &Part<D>| matches!(part, Part::Run(own) if Arc::ptr_eq(own, run));
         let Some(number) = parts.sealed.iter().position(is_it) else { return Ok(()) };
         let before = number.checked_sub(1).and_then(|before| parts.sealed.get(before));
-        let pieces = self.make_again(before.and_then(Part::resume), run.header().last_position)?;
-        let keeps_name = matches!(pieces.as_slice(), [_]);
-        self.change(|parts| {
-            if let Some(number) = parts.sealed.iter().position(is_it) {
-                parts.sealed.splice(number..=number, pieces);
-            }
-        });
-        if let Some(disk) = &self.disk
+        let pieces = self.make_again(before.and_then(Part::resume), run.interval().1)?;
+        let keeps_name = pieces.iter().any(|piece| piece.interval() == run.interval());
+        self.replace(run.interval(), pieces);
+        if let Some(disk) = self.writable()
             && !keeps_name
         {
-            let (first, last) = (run.header().first_position, run.header().last_position);
-            let _left_for_the_next_opening = disk.remove(&run::name(first, last));
+            remove_runs(disk, std::slice::from_ref(run));
         }
         Ok(())
     }
 
-    /// Makes parts from the log for the events behind `from` up to `last`.
+    /// Makes parts from the log for the events behind `from` up to `last`: one run, or tables in
+    /// memory where nothing may be written.
     fn make_again(&self, from: Option<Resume>, last: GlobalPosition) -> Result<Vec<Part<D>>> {
         let Some(log) = self.log.get() else { return Err(Error::Closed) };
         let mut parts = Vec::new();
@@ -359,6 +396,7 @@ impl<D: Disk> Index<D> {
             let is_full = table.len() + places.len() > self.table_events_max;
             if table.len() > 0 && (is_full || !follows) {
                 parts.push(self.settle(std::mem::take(&mut table))?);
+                self.join(&mut parts, false);
             }
             let entries = places.iter().zip(terms.iter());
             let entries = entries.map(|((position, location), terms)| Entry {
@@ -372,12 +410,32 @@ impl<D: Disk> Index<D> {
         if table.len() > 0 {
             parts.push(self.settle(table)?);
         }
+        self.join(&mut parts, true);
         Ok(parts)
+    }
+
+    /// Merges runs that are not parts yet, as soon as they are due or all of them: that many files
+    /// could not be open at once. After a failure there are more of them.
+    fn join(&self, parts: &mut Vec<Part<D>>, all: bool) {
+        let Some(disk) = self.writable() else { return };
+        loop {
+            let runs: Vec<_> = parts.iter().map_while(Part::as_run).collect();
+            let start = match due(&counts_of(&runs), self.table_events_max) {
+                None if all && runs.len() > 1 && fit_one_run(&counts_of(&runs)) => 0,
+                None => return,
+                Some(start) => start,
+            };
+            let inputs = runs.get(start..).unwrap_or_default();
+            let Ok(merged) = self.merged(disk, inputs) else { return };
+            parts.truncate(start);
+            parts.push(Part::Run(merged));
+            remove_runs(disk, inputs);
+        }
     }
 
     /// Writes a full table as a run, or keeps it in memory where nothing may be written.
     fn settle(&self, table: Arc<Memtable>) -> Result<Part<D>> {
-        let Some(disk) = &self.disk else { return Ok(Part::Table(table)) };
+        let Some(disk) = self.writable() else { return Ok(Part::Table(table)) };
         let failed = |source| Error::io("write an index run in", disk.path(), source);
         write_table(disk, self.store_id, &table).map_err(failed)?;
         let run = self.reopen(&table);
@@ -386,6 +444,7 @@ impl<D: Disk> Index<D> {
 
     /// Returns where the event with a position is; `None` for one that is lost or not there.
     pub(crate) fn locate(&self, position: GlobalPosition) -> Result<Option<Location>> {
+        let mut mends = 0;
         loop {
             let parts = self.parts();
             let active = &parts.active;
@@ -400,7 +459,7 @@ impl<D: Disk> Index<D> {
                 Some(Part::Table(table)) => return Ok(table.locate(position)),
                 Some(Part::Run(run)) => match run.locate(position) {
                     Ok(location) => return Ok(Some(location)),
-                    Err(fault) => self.mend(run, &fault)?,
+                    Err(fault) => self.mend(run, &fault, &mut mends)?,
                 },
             }
         }
@@ -433,71 +492,4 @@ impl<D: Disk> Part<D> {
             Self::Run(_) => None,
         }
     }
-}
-
-/// What an index is opened for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    Read,
-    Write,
-}
-
-/// Opens the runs that cover the most; what is superseded or unusable is removed when writing.
-fn open_runs<D: Disk>(
-    disk: &D,
-    access: Access,
-    store_id: Uuid,
-    is_current: &dyn Fn(&Resume) -> Result<bool>,
-) -> Result<Vec<Part<D>>> {
-    let names = disk.list().map_err(|source| Error::io("list", disk.path(), source))?;
-    let mut intervals: Vec<_> = names.iter().filter_map(|name| run::interval_of(name)).collect();
-    intervals.sort_unstable_by_key(|(first, last)| (*first, std::cmp::Reverse(*last)));
-    let mut parts: Vec<Part<D>> = Vec::new();
-    let mut kept = Vec::new();
-    for interval in intervals {
-        let (first, _) = interval;
-        let is_covered = parts.last().is_some_and(|part| part.last_position() >= first);
-        if is_covered {
-            continue;
-        }
-        if let Ok(run) = Run::open(disk, store_id, interval)
-            && is_current(&run.header().resume)?
-        {
-            kept.push(run::name(interval.0, interval.1));
-            parts.push(Part::Run(Arc::new(run)));
-        }
-    }
-    if access == Access::Write {
-        let is_ours = |name: &&String| run::interval_of(name).is_some() || run::is_unfinished(name);
-        for name in names.iter().filter(is_ours).filter(|name| !kept.contains(name)) {
-            disk.remove(name)
-                .map_err(|source| Error::io("remove", disk.path().join(name), source))?;
-        }
-    }
-    Ok(parts)
-}
-
-/// Returns where the group of newest runs begins that is due for merging: with four runs of one tier,
-/// the smaller ones behind them included.
-fn due<F: DiskFile>(runs: &[Arc<Run<F>>], table_events_max: usize) -> Option<usize> {
-    let tier_of = |run: &Arc<Run<F>>| tier(run.header().event_count(), table_events_max);
-    let tiers: Vec<u32> = runs.iter().map(tier_of).collect();
-    let highest = tiers.iter().copied().max()?;
-    (0..=highest).find_map(|tier| {
-        let outgrown = tiers.iter().rposition(|own| *own > tier);
-        let start = outgrown.map_or(0, |last| last + 1);
-        let group = tiers.get(start..).unwrap_or_default();
-        (group.iter().filter(|own| **own == tier).count() >= FAN_OUT).then_some(start)
-    })
-}
-
-/// Returns the tier of a run: 0 up to a full memtable, then one more for each four times as much.
-fn tier(events: u64, table_events_max: usize) -> u32 {
-    let mut tier = 0;
-    let mut most = table_events_max.max(1) as u64;
-    while most < events {
-        most = most.saturating_mul(FAN_OUT as u64);
-        tier += 1;
-    }
-    tier
 }

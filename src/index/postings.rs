@@ -58,6 +58,7 @@ impl<D: Disk> Postings<D> {
 
     /// Asks, and again after mending a part that could not be used.
     fn ask(&mut self, wanted: Wanted) -> Result<Option<GlobalPosition>> {
+        let mut mends = 0;
         loop {
             let answer = match wanted {
                 Wanted::FirstFrom(position) => self.find_first(position),
@@ -68,7 +69,7 @@ impl<D: Disk> Postings<D> {
                 Ok(position) => return Ok(position),
                 Err((number, fault)) => {
                     if let Some(Part::Run(run)) = self.parts.sealed.get(number) {
-                        self.index.mend(run, &fault)?;
+                        self.index.mend(run, &fault, &mut mends)?;
                     }
                     self.parts = self.index.parts();
                     self.found = vec![None; self.parts.sealed.len()];

@@ -24,6 +24,9 @@ const UNFINISHED_SUFFIX: &str = ".tmp";
 const POSITION_DIGITS: usize = 20;
 const PAGE: u64 = RUN_PAGE_BYTES as u64;
 
+/// The first and the last position of a run.
+pub(crate) type Interval = (GlobalPosition, GlobalPosition);
+
 /// Returns the file name of the run over an interval.
 pub(crate) fn name(first: GlobalPosition, last: GlobalPosition) -> String {
     format!("{:0POSITION_DIGITS$}-{:0POSITION_DIGITS$}{SUFFIX}", first.get(), last.get())
@@ -35,7 +38,7 @@ pub(crate) fn unfinished_name(first: GlobalPosition, last: GlobalPosition) -> St
 }
 
 /// Returns the interval in a file name that is that of a run.
-pub(crate) fn interval_of(file_name: &str) -> Option<(GlobalPosition, GlobalPosition)> {
+pub(crate) fn interval_of(file_name: &str) -> Option<Interval> {
     let (first, last) = file_name.strip_suffix(SUFFIX)?.split_once('-')?;
     let number = |digits: &str| {
         let is_plain =
@@ -87,7 +90,7 @@ impl<F: DiskFile> Run<F> {
     pub(crate) fn open(
         disk: &impl Disk<File = F>,
         store_id: Uuid,
-        (first, last): (GlobalPosition, GlobalPosition),
+        (first, last): Interval,
     ) -> Result<Self, Unusable> {
         let file = disk.open(&name(first, last), OpenMode::Read)?;
         let mut page = vec![0; RUN_PAGE_BYTES];
@@ -114,6 +117,14 @@ impl<F: DiskFile> Run<F> {
 
     pub(crate) fn header(&self) -> &RunHeader {
         &self.header
+    }
+
+    pub(crate) fn interval(&self) -> Interval {
+        (self.header.first_position, self.header.last_position)
+    }
+
+    pub(crate) fn name(&self) -> String {
+        name(self.header.first_position, self.header.last_position)
     }
 
     pub(crate) fn file(&self) -> &F {

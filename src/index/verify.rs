@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use super::run::{self, Run, Unusable};
+use super::runs::{Access, open_runs};
 use super::term::TermHash;
-use super::{Access, open_runs};
 use crate::error::Result;
 use crate::format::{Location, Resume};
 use crate::io::Disk;
@@ -30,10 +30,9 @@ impl<D: Disk> RunCheck<D> {
         store_id: Uuid,
         is_current: &dyn Fn(&Resume) -> Result<bool>,
     ) -> Result<Self> {
-        let parts = open_runs(disk, Access::Read, store_id, is_current)?;
-        let runs: Vec<_> = parts
-            .iter()
-            .filter_map(super::Part::as_run)
+        let runs = open_runs(disk, Access::Read, store_id, is_current)?;
+        let runs: Vec<_> = runs
+            .into_iter()
             .map(|run| {
                 let fault = run.check_all().err().map(|fault| fault.to_string());
                 Checked { run, postings: 0, fault }
@@ -41,7 +40,7 @@ impl<D: Disk> RunCheck<D> {
             .collect();
         let names =
             disk.list().map_err(|source| crate::error::Error::io("list", disk.path(), source))?;
-        let is_used = |name: &String| runs.iter().any(|checked| checked.name() == *name);
+        let is_used = |name: &String| runs.iter().any(|checked| checked.run.name() == *name);
         let is_run = |name: &String| run::interval_of(name).is_some();
         let ignored = names.into_iter().filter(|name| is_run(name) && !is_used(name)).collect();
         Ok(Self { runs, ignored })
@@ -69,7 +68,7 @@ impl<D: Disk> RunCheck<D> {
         let faults = self.runs.into_iter().filter_map(|checked| {
             let is_short = checked.postings != checked.run.header().posting_count;
             let short = is_short.then(|| "it holds postings that the log does not have".to_owned());
-            let name = checked.name();
+            let name = checked.run.name();
             checked.fault.or(short).map(|fault| (name, fault))
         });
         faults.chain(ignored).collect()
@@ -77,10 +76,6 @@ impl<D: Disk> RunCheck<D> {
 }
 
 impl<D: Disk> Checked<D> {
-    fn name(&self) -> String {
-        run::name(self.run.header().first_position, self.run.header().last_position)
-    }
-
     fn compare(
         &mut self,
         position: GlobalPosition,

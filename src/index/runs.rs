@@ -1,0 +1,127 @@
+//! The runs of an index as a set: which files count, and which runs are merged next.
+//!
+//! There is no list of them on disk: the widest run that is sound counts, and what lies within it is
+//! superseded.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::run::{self, Run};
+use crate::error::{Error, Result};
+use crate::format::Resume;
+use crate::io::Disk;
+
+/// Runs that are merged at once.
+const FAN_OUT: usize = 4;
+
+/// How often the runs are listed anew when one was merged away by a writer at work meanwhile.
+const LISTINGS_MAX: usize = 3;
+
+/// What an index is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// Runs in the order of their positions.
+type Runs<D> = Vec<Arc<Run<<D as Disk>::File>>>;
+
+/// Opens the runs that cover the most; what is superseded or unusable is removed when writing.
+pub(super) fn open_runs<D: Disk>(
+    disk: &D,
+    access: Access,
+    store_id: Uuid,
+    is_current: &dyn Fn(&Resume) -> Result<bool>,
+) -> Result<Runs<D>> {
+    let mut names = list(disk)?;
+    let mut runs = open_widest(disk, &names, store_id, is_current)?;
+    for _ in 1..LISTINGS_MAX {
+        let listed = list(disk)?;
+        if listed == names {
+            break;
+        }
+        runs = open_widest(disk, &listed, store_id, is_current)?;
+        names = listed;
+    }
+    if access == Access::Write {
+        let is_ours = |name: &&String| run::interval_of(name).is_some() || run::is_unfinished(name);
+        let is_kept = |name: &String| runs.iter().any(|run| run.name() == *name);
+        for name in names.iter().filter(is_ours).filter(|name| !is_kept(name)) {
+            disk.remove(name)
+                .map_err(|source| Error::io("remove", disk.path().join(name), source))?;
+        }
+    }
+    Ok(runs)
+}
+
+fn list(disk: &impl Disk) -> Result<Vec<String>> {
+    disk.list().map_err(|source| Error::io("list", disk.path(), source))
+}
+
+fn open_widest<D: Disk>(
+    disk: &D,
+    names: &[String],
+    store_id: Uuid,
+    is_current: &dyn Fn(&Resume) -> Result<bool>,
+) -> Result<Runs<D>> {
+    let mut intervals: Vec<_> = names.iter().filter_map(|name| run::interval_of(name)).collect();
+    intervals.sort_unstable_by_key(|(first, last)| (*first, Reverse(*last)));
+    let mut runs: Runs<D> = Vec::new();
+    for interval in intervals {
+        let is_covered = runs.last().is_some_and(|run| run.interval().1 >= interval.0);
+        if is_covered {
+            continue;
+        }
+        if let Ok(run) = Run::open(disk, store_id, interval)
+            && is_current(&run.header().resume)?
+        {
+            runs.push(Arc::new(run));
+        }
+    }
+    Ok(runs)
+}
+
+/// Removes runs that are superseded. One that stays is removed by the next opening.
+pub(super) fn remove_runs<D: Disk>(disk: &D, runs: &[Arc<Run<D::File>>]) {
+    for run in runs {
+        let _left_for_the_next_opening = disk.remove(&run.name());
+    }
+}
+
+/// Returns how many events each run covers.
+pub(super) fn counts_of<F: crate::io::DiskFile>(runs: &[Arc<Run<F>>]) -> Vec<u64> {
+    runs.iter().map(|run| run.header().event_count()).collect()
+}
+
+/// Tells whether one run can cover as many events as these together: its postings are of 32 bits.
+pub(super) fn fit_one_run(counts: &[u64]) -> bool {
+    counts.iter().sum::<u64>() < u64::from(u32::MAX)
+}
+
+/// Returns where the group of newest runs begins that is due for merging, given how many events each
+/// covers: with four runs of one tier, the smaller ones behind them included.
+pub(super) fn due(counts: &[u64], table_events_max: usize) -> Option<usize> {
+    let tiers: Vec<u32> = counts.iter().map(|count| tier(*count, table_events_max)).collect();
+    let highest = tiers.iter().copied().max()?;
+    (0..=highest).find_map(|tier| {
+        let outgrown = tiers.iter().rposition(|own| *own > tier);
+        let start = outgrown.map_or(0, |last| last + 1);
+        let group = tiers.get(start..).unwrap_or_default();
+        let is_due = group.iter().filter(|own| **own == tier).count() >= FAN_OUT;
+        (is_due && fit_one_run(counts.get(start..).unwrap_or_default())).then_some(start)
+    })
+}
+
+/// Returns the tier of a run: 0 up to a full memtable, then one more for each four times as much.
+fn tier(events: u64, table_events_max: usize) -> u32 {
+    let mut tier = 0;
+    let mut most = table_events_max.max(1) as u64;
+    while most < events {
+        most = most.saturating_mul(FAN_OUT as u64);
+        tier += 1;
+    }
+    tier
+}
