@@ -86,7 +86,7 @@ pub(crate) fn merge<D: Disk>(
         last_position: newest.header().last_position,
         base: oldest.header().base,
         resume: newest.header().resume,
-        key_count: count_keys(inputs, &go_on)?,
+        key_count: count_keys(inputs, go_on)?,
     };
     let mut writer = RunWriter::create(disk, &plan)?;
     for (number, run) in inputs.iter().enumerate() {
