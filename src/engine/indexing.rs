@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::broken_event;
 use super::directory::{Directory, INDEX};
 use super::recovery::{self, Depth, Route};
+use super::settling;
 use crate::error::{Damage, Error, Result};
 use crate::format::{Frame, Location, Resume};
 use crate::index::{Access, Entry, Index, LogSource, RunCheck, TakeEvents, TermHasher, TermList};
@@ -21,7 +22,7 @@ pub(crate) fn open<D: Disk>(
 ) -> Result<Arc<Index<D>>> {
     let disk = runs_directory(&directory.root, access)?;
     let log = directory.log.clone();
-    let is_current = |resume: &Resume| recovery::has_frame(&log, resume);
+    let is_current = |resume: &Resume| settling::has_frame(&log, resume);
     let store_id = directory.identity.store_id;
     let index = Index::open(disk, access, store_id, table_events_max, &is_current)?;
     let hasher = TermHasher::new(directory.identity.hash_key);
@@ -33,7 +34,7 @@ pub(crate) fn open<D: Disk>(
 /// Opens the runs of a store to be checked against its log.
 pub(crate) fn check<D: Disk>(directory: &Directory<D>) -> Result<Option<RunCheck<D>>> {
     let log = directory.log.clone();
-    let is_current = |resume: &Resume| recovery::has_frame(&log, resume);
+    let is_current = |resume: &Resume| settling::has_frame(&log, resume);
     let store_id = directory.identity.store_id;
     let disk = runs_directory(&directory.root, Access::Read)?;
     disk.map(|disk| RunCheck::open(&disk, store_id, &is_current)).transpose()

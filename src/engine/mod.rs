@@ -21,6 +21,7 @@ mod recovery;
 mod regression_tests;
 mod rotation;
 mod scan;
+mod settling;
 mod staged;
 mod tail;
 #[cfg(test)]
@@ -106,7 +107,7 @@ impl<D: Disk> Engine<D> {
     /// Opens a store for writing, recovers it from any end before, and makes it where there is none.
     pub(crate) fn open(root: D, options: &EngineOptions) -> Result<Self> {
         let directory = directory::open_or_make(root, &options.clock, options.segment_bytes)?;
-        recovery::settle(&directory.log, OpenMode::Write)?;
+        settling::settle(&directory.log, OpenMode::Write)?;
         let index = indexing::open(&directory, Access::Write, options.memtable_events)?;
         let mut walked = walk(&directory, &index, OpenMode::Write)?;
         if let Some(damage) = walked.damage.first() {
@@ -267,13 +268,13 @@ fn walk_read_only<D: Disk>(directory: &Directory<D>) -> Result<(Arc<Index<D>>, W
     const ATTEMPTS: usize = 3;
     let mut attempt = 1;
     loop {
-        recovery::settle(&directory.log, OpenMode::Read)?;
+        settling::settle(&directory.log, OpenMode::Read)?;
         let index = indexing::open(directory, Access::Read, MEMTABLE_EVENTS_MAX)?;
         let walked = walk(directory, &index, OpenMode::Read);
         let is_good = walked.as_ref().is_ok_and(|walked| walked.damage.is_empty());
         if is_good || attempt == ATTEMPTS {
             // What was read may have been written since the first sync.
-            recovery::settle(&directory.log, OpenMode::Read)?;
+            settling::settle(&directory.log, OpenMode::Read)?;
             return walked.map(|walked| (index, walked));
         }
         attempt += 1;

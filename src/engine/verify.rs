@@ -4,6 +4,7 @@ use super::directory::{self, Directory};
 use super::finding::{Finding, Severity};
 use super::indexing;
 use super::recovery::{self, Depth, Route};
+use super::settling;
 use crate::error::Result;
 use crate::format::Frame;
 use crate::index::{RunCheck, TermHasher};
@@ -58,7 +59,7 @@ fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<VerifyReport> {
         commits += u64::from(frame.header().event_count > 0);
         Ok(())
     };
-    recovery::settle(&directory.log, OpenMode::Read)?;
+    settling::settle(&directory.log, OpenMode::Read)?;
     let route = Route {
         disk: &directory.log,
         store_id: directory.identity.store_id,

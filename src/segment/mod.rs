@@ -55,6 +55,14 @@ pub(crate) fn number_of(file_name: &str) -> Option<u64> {
     number_with(file_name, SUFFIX)
 }
 
+/// Returns the numbers of the segments that are there, in order.
+pub(crate) fn numbers(disk: &impl Disk) -> Result<Vec<u64>> {
+    let names = disk.list().map_err(|source| Error::io("list", disk.path(), source))?;
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
 /// Tells whether a file name is that of a segment that was never finished.
 pub(crate) fn is_unfinished(file_name: &str) -> bool {
     number_with(file_name, UNFINISHED_SUFFIX).is_some()

@@ -1,0 +1,61 @@
+//! What of a log can be relied on before it is walked: what the disk holds, and where an index may go on.
+
+use std::io::ErrorKind;
+
+use crate::error::{Error, Result};
+use crate::format::Resume;
+use crate::io::{Disk, DiskFile, OpenMode};
+use crate::segment::{self, Scan, Scanned, Segment};
+
+/// Tells whether the log has the frame behind which an indexed part of it ends.
+pub(crate) fn has_frame(disk: &impl Disk, resume: &Resume) -> Result<bool> {
+    let segment = match Segment::open(disk, resume.segment, OpenMode::Read) {
+        Ok(segment) => segment,
+        Err(Error::Damage(_)) => return Ok(false),
+        Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let header = segment.header();
+    if resume.last_frame < header.base || header.end() <= resume.last_frame {
+        return Ok(false);
+    }
+    let mut scan = Scan::new(&segment);
+    scan.go_back_to(segment.offset(resume.last_frame));
+    Ok(match scan.advance()? {
+        Scanned::Frame(frame) => {
+            frame.header().crc == resume.last_frame_crc
+                && frame.header().next_position() == resume.next_position
+                && segment.location(scan.offset()) == resume.end
+        }
+        Scanned::Blank | Scanned::Fault(_) => false,
+    })
+}
+
+/// How many segments a failed sync can concern: the one that was being sealed, the one after it, and
+/// the spare.
+const UNSETTLED_SEGMENTS_MAX: usize = 3;
+
+/// Makes durable what an unclean end may have left in the cache only, and drops the cache, so that
+/// what is read next is what the disk holds: after a failed sync a later one reports success while
+/// the disk still has the old bytes.
+pub(crate) fn settle<D: Disk>(disk: &D, mode: OpenMode) -> Result<()> {
+    for number in segment::numbers(disk)?.into_iter().rev().take(UNSETTLED_SEGMENTS_MAX) {
+        let segment = match Segment::open(disk, number, mode) {
+            Ok(segment) => segment,
+            Err(Error::Damage(_)) => continue,
+            Err(error) => return Err(error),
+        };
+        let failed = |source| Error::io("sync", segment.path(), source);
+        match segment.file().sync_data() {
+            // Windows syncs no file that is open for reading only; its writer syncs it.
+            Err(error) if mode == OpenMode::Read && error.kind() == ErrorKind::PermissionDenied => {
+            }
+            synced => synced.map_err(failed)?,
+        }
+        segment.file().evict().map_err(failed)?;
+    }
+    match mode {
+        OpenMode::Read => Ok(()),
+        _ => disk.sync_dir().map_err(|source| Error::io("sync", disk.path(), source)),
+    }
+}
