@@ -5,6 +5,7 @@
 //! Everything goes through the public API and the bytes of the files. Some tests start this program
 //! again as a child (`child`); where a system lacks what a test needs, it says that it is skipped.
 
+#![cfg(unix)]
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
