@@ -5,6 +5,7 @@
 //! anything is [`Unusable`]: it is dropped and made again from the log.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -83,6 +84,25 @@ pub(crate) struct Run<F> {
     /// One bit a page: set once the page has been checked.
     checked: Box<[AtomicU64]>,
     checksums: Bytes,
+    /// The whole file, where it is mapped: a run never changes.
+    whole: Option<Bytes>,
+}
+
+/// A range of a run.
+enum Piece<'a> {
+    Mapped(&'a [u8]),
+    Read(Bytes),
+}
+
+impl Deref for Piece<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(bytes) => bytes,
+            Self::Read(bytes) => bytes,
+        }
+    }
 }
 
 impl<F: DiskFile> Run<F> {
@@ -112,7 +132,8 @@ impl<F: DiskFile> Run<F> {
         }
         let words = usize::try_from(pages.div_ceil(64)).unwrap_or(usize::MAX);
         let checked = std::iter::repeat_with(|| AtomicU64::new(0)).take(words).collect();
-        Ok(Self { header, file, checked, checksums })
+        let whole = file.mapped()?.filter(|whole| whole.len() as u64 == header.length);
+        Ok(Self { header, file, checked, checksums, whole })
     }
 
     pub(crate) fn header(&self) -> &RunHeader {
@@ -132,23 +153,35 @@ impl<F: DiskFile> Run<F> {
     }
 
     /// Returns a range of bytes, after checking the pages that it lies in.
-    fn bytes(&self, offset: u64, length: u64) -> Result<Bytes, Unusable> {
+    fn bytes(&self, offset: u64, length: u64) -> Result<Piece<'_>, Unusable> {
         let end = offset.checked_add(length).filter(|end| *end <= self.header.checksums_offset);
-        let end = end.ok_or(Unusable("a reference leads out of it".to_owned()))?;
+        let end = end.ok_or_else(|| Unusable("a reference leads out of it".to_owned()))?;
         for page in offset / PAGE..end.div_ceil(PAGE) {
             self.check_page(page)?;
         }
-        view(&self.file, offset, length)
+        self.piece(offset, length)
+    }
+
+    /// Returns a range of bytes as they are.
+    fn piece(&self, offset: u64, length: u64) -> Result<Piece<'_>, Unusable> {
+        let mapped = self.whole.as_ref().and_then(|whole| {
+            let start = usize::try_from(offset).ok()?;
+            whole.get(start..start.checked_add(usize::try_from(length).ok()?)?)
+        });
+        match mapped {
+            Some(bytes) => Ok(Piece::Mapped(bytes)),
+            None => view(&self.file, offset, length).map(Piece::Read),
+        }
     }
 
     fn check_page(&self, page: u64) -> Result<(), Unusable> {
         let bit = 1 << (page % 64);
         let word = usize::try_from(page / 64).ok().and_then(|word| self.checked.get(word));
-        let word = word.ok_or(Unusable("it has no such page".to_owned()))?;
+        let word = word.ok_or_else(|| Unusable("it has no such page".to_owned()))?;
         if word.load(Ordering::Relaxed) & bit != 0 {
             return Ok(());
         }
-        let bytes = view(&self.file, page * PAGE, PAGE)?;
+        let bytes = self.piece(page * PAGE, PAGE)?;
         let place = usize::try_from(page * 4).unwrap_or(usize::MAX);
         let expected = self.checksums.get(place..).and_then(|rest| rest.first_chunk());
         match expected.map(|crc| u32::from_le_bytes(*crc)) {
@@ -173,6 +206,15 @@ impl<F: DiskFile> Run<F> {
         Ok(decode_location(&bytes, self.header.base))
     }
 
+    /// Begins to fetch what the first look-up of a term needs, where that is mapped. Asked of several
+    /// runs in a row, their misses overlap.
+    pub(crate) fn touch(&self, term: TermHash) -> u8 {
+        let block = range_of(term.get(), self.header.filter_block_count);
+        let offset = self.header.filter_offset + block * FILTER_BLOCK_BYTES as u64;
+        let place = usize::try_from(offset).unwrap_or(usize::MAX);
+        self.whole.as_ref().and_then(|whole| whole.get(place)).copied().unwrap_or_default()
+    }
+
     /// Looks a term up.
     pub(crate) fn find(&self, term: TermHash) -> Result<Option<List>, Unusable> {
         let hash = term.get();
@@ -192,7 +234,7 @@ impl<F: DiskFile> Run<F> {
         }
     }
 
-    fn bucket(&self, number: u64) -> Result<Bytes, Unusable> {
+    fn bucket(&self, number: u64) -> Result<Piece<'_>, Unusable> {
         let bytes = BUCKET_BYTES as u64;
         let offset = self.header.buckets_offset + number * bytes;
         match offset < self.header.postings_offset {
@@ -232,7 +274,7 @@ impl<F: DiskFile> Run<F> {
                 let (count, blocks) = list_counts(&self.bytes(at(offset), counts_bytes)?);
                 let length = u64::from(blocks) * POSTING_BLOCK_BYTES as u64;
                 let start = offset.checked_sub(length).map(at);
-                let start = start.ok_or(Unusable("a list leads out of it".to_owned()))?;
+                let start = start.ok_or_else(|| Unusable("a list leads out of it".to_owned()))?;
                 Ok(List::Blocks(Blocks { start, blocks, count, current: None }))
             }
         }

@@ -137,6 +137,13 @@ pub(crate) trait DiskFile: Send + Sync + 'static {
     /// The caller asks only for ranges that nobody writes to any more.
     fn view(&self, offset: u64, len: usize) -> Result<Bytes>;
 
+    /// Returns the whole file as one view where it is mapped, `None` where views are read.
+    ///
+    /// The caller asks only for files that nobody writes to any more.
+    fn mapped(&self) -> Result<Option<Bytes>> {
+        Ok(None)
+    }
+
     /// Reads until the buffer is full or the file ends, and returns how many bytes were read.
     fn read_up_to(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let mut filled = 0;

@@ -225,6 +225,11 @@ impl DiskFile for RealFile {
         platform::evict(&self.file)
     }
 
+    fn mapped(&self) -> Result<Option<Bytes>> {
+        let Ok(len) = usize::try_from(self.len()?) else { return Ok(None) };
+        Ok(self.map.as_ref().and_then(|map| map.view(&self.file, 0, len)))
+    }
+
     fn view(&self, offset: u64, len: usize) -> Result<Bytes> {
         let mapped = self.map.as_ref().and_then(|map| map.view(&self.file, offset, len));
         mapped.map_or_else(|| self.read_bytes(offset, len), Ok)
