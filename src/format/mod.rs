@@ -23,6 +23,7 @@ pub(crate) use run::{
     LIST_COUNT_BYTES, POSTING_BLOCK_BYTES, RUN_PAGE_BYTES, Reference, Resume, RunHeader,
     block_start, decode_block, decode_location, decode_short_list, encode_bucket,
     encode_list_counts, encode_location, filter_bits, filter_may_hold, list_counts, range_of,
+    share_of,
 };
 pub(crate) use segment::{Footer, SegmentHeader};
 pub(crate) use store::StoreFile;

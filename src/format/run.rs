@@ -286,9 +286,13 @@ impl<'a> Bucket<'a> {
         Ok(Self { entries, goes_on: BUCKET_FLAGS.get(bytes) & BUCKET_GOES_ON != 0 })
     }
 
-    /// Looks a hash up: its reference, nothing, or "ask the next bucket".
-    pub(crate) fn find(&self, hash: u64) -> Result<Found, Fault> {
-        let place = self.entries.partition_point(|entry| hash_of(entry) < hash);
+    /// Looks a hash up: its reference, nothing, or "ask the next bucket". `share` is how far into the
+    /// bucket's range the hash lies, of 2^64: hashes are spread evenly, so the search begins near the
+    /// place and touches few lines of the cache.
+    pub(crate) fn find(&self, hash: u64, share: u64) -> Result<Found, Fault> {
+        let guess = range_of(share, self.entries.len() as u64);
+        let guess = usize::try_from(guess).unwrap_or_default();
+        let place = self.place_of(hash, guess);
         match self.entries.get(place) {
             Some(entry) if hash_of(entry) == hash => {
                 Reference::decode(reference_of(entry)).map(Found::Here)
@@ -296,6 +300,19 @@ impl<'a> Bucket<'a> {
             None if self.goes_on => Ok(Found::MaybeNext),
             _ => Ok(Found::Nowhere),
         }
+    }
+
+    /// Returns the first entry that is not less than a hash, searching both ways from a guess.
+    fn place_of(&self, hash: u64, guess: usize) -> usize {
+        let is_less = |place: usize| self.entries.get(place).is_some_and(|own| hash_of(own) < hash);
+        let mut place = guess;
+        while is_less(place) {
+            place += 1;
+        }
+        while place > 0 && !is_less(place - 1) {
+            place -= 1;
+        }
+        place
     }
 
     /// Returns the entries, in order.
@@ -477,6 +494,11 @@ pub(crate) fn filter_may_hold(block: &[u8], hash: u64) -> bool {
         .map(|word| u64::from_le_bytes(*word))
         .zip(filter_bits(hash))
         .all(|(have, want)| have & want == want)
+}
+
+/// Returns how far into its range a hash lies, of 2^64, when there are `count` equal ranges.
+pub(crate) fn share_of(hash: u64, count: u64) -> u64 {
+    hash.wrapping_mul(count)
 }
 
 /// Returns which of `count` equal ranges of hashes a hash lies in.

@@ -5,7 +5,6 @@
 //! anything is [`Unusable`]: it is dropped and made again from the log.
 
 use std::fmt;
-use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -15,9 +14,9 @@ use super::term::TermHash;
 use crate::format::{
     BUCKET_BYTES, Bucket, FILTER_BLOCK_BYTES, Fault, Found, LIST_COUNT_BYTES, Location,
     POSTING_BLOCK_BYTES, RUN_PAGE_BYTES, Reference, RunHeader, block_start, decode_block,
-    decode_location, decode_short_list, filter_may_hold, list_counts, range_of,
+    decode_location, decode_short_list, filter_may_hold, list_counts, range_of, share_of,
 };
-use crate::io::{Disk, DiskFile, OpenMode};
+use crate::io::{Disk, DiskFile, OpenMode, Piece};
 use crate::position::GlobalPosition;
 
 const SUFFIX: &str = ".run";
@@ -88,23 +87,6 @@ pub(crate) struct Run<F> {
     whole: Option<Bytes>,
 }
 
-/// A range of a run.
-enum Piece<'a> {
-    Mapped(&'a [u8]),
-    Read(Bytes),
-}
-
-impl Deref for Piece<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Mapped(bytes) => bytes,
-            Self::Read(bytes) => bytes,
-        }
-    }
-}
-
 impl<F: DiskFile> Run<F> {
     /// Opens the run over an interval and checks its header and its list of checksums.
     pub(crate) fn open(
@@ -164,13 +146,11 @@ impl<F: DiskFile> Run<F> {
 
     /// Returns a range of bytes as they are.
     fn piece(&self, offset: u64, length: u64) -> Result<Piece<'_>, Unusable> {
-        let mapped = self.whole.as_ref().and_then(|whole| {
-            let start = usize::try_from(offset).ok()?;
-            whole.get(start..start.checked_add(usize::try_from(length).ok()?)?)
-        });
-        match mapped {
-            Some(bytes) => Ok(Piece::Mapped(bytes)),
-            None => view(&self.file, offset, length).map(Piece::Read),
+        let wanted = usize::try_from(length).map_err(|_| Unusable("it is too long".to_owned()))?;
+        let piece = Piece::of(self.whole.as_ref(), &self.file, offset, wanted)?;
+        match piece.len() == wanted {
+            true => Ok(piece),
+            false => Err(Unusable("it is cut short".to_owned())),
         }
     }
 
@@ -225,10 +205,14 @@ impl<F: DiskFile> Run<F> {
             return Ok(None);
         }
         let mut bucket = range_of(hash, self.header.bucket_count);
+        let mut share = share_of(hash, self.header.bucket_count);
         loop {
-            match Bucket::decode(&self.bucket(bucket)?)?.find(hash)? {
+            match Bucket::decode(&self.bucket(bucket)?)?.find(hash, share)? {
                 Found::Here(reference) => return self.list(reference).map(Some),
-                Found::MaybeNext => bucket += 1,
+                Found::MaybeNext => {
+                    bucket += 1;
+                    share = 0;
+                }
                 Found::Nowhere => return Ok(None),
             }
         }

@@ -21,6 +21,7 @@ mod real;
 mod tests;
 
 use std::io::{Error, ErrorKind, Result};
+use std::ops::Deref;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -85,6 +86,45 @@ pub(crate) trait Disk: Clone + Send + Sync + 'static {
     ///
     /// [`ErrorKind::WouldBlock`] when the lock is held elsewhere, in this process or another.
     fn lock(&self, name: &str) -> Result<Self::Lock>;
+}
+
+/// A range of a file that nobody writes to any more.
+pub(crate) enum Piece<'a> {
+    /// Borrowed from a map of the whole file: without a lock or a reference count.
+    Mapped(&'a [u8]),
+    /// Viewed.
+    Viewed(Bytes),
+}
+
+impl<'a> Piece<'a> {
+    /// Returns a range, out of the map of the whole file if there is one; fewer bytes only at the end
+    /// of the file.
+    pub(crate) fn of(
+        whole: Option<&'a Bytes>,
+        file: &impl DiskFile,
+        offset: u64,
+        len: usize,
+    ) -> Result<Self> {
+        let mapped = whole.and_then(|whole| {
+            let start = usize::try_from(offset).ok()?;
+            whole.get(start..start.checked_add(len)?)
+        });
+        match mapped {
+            Some(bytes) => Ok(Self::Mapped(bytes)),
+            None => file.view(offset, len).map(Self::Viewed),
+        }
+    }
+}
+
+impl Deref for Piece<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(bytes) => bytes,
+            Self::Viewed(bytes) => bytes,
+        }
+    }
 }
 
 /// A file, read and written at positions.

@@ -30,7 +30,7 @@ use crate::format::{
     ALIGNMENT, EVENT_HEADER_BYTES, EventPlace, FRAME_HEADER_BYTES, Fault, Footer, FrameHeader,
     Location, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, single_event,
 };
-use crate::io::{Disk, DiskFile, OpenMode};
+use crate::io::{Disk, DiskFile, OpenMode, Piece};
 
 const SUFFIX: &str = ".seg";
 const UNFINISHED_SUFFIX: &str = ".tmp";
@@ -85,6 +85,8 @@ pub(crate) struct Segment<F> {
     footer: OnceLock<Footer>,
     /// The offset before which bytes may be handed out.
     readable: AtomicU64,
+    /// The map of the whole file, once it is sealed, where it is mapped.
+    whole: OnceLock<Option<Bytes>>,
     /// Bytes of the file when it was opened.
     file_bytes: u64,
 }
@@ -117,8 +119,8 @@ impl<F: DiskFile> Segment<F> {
 
     /// Puts together a segment whose header is known.
     fn new(header: SegmentHeader, file: F, path: PathBuf, file_bytes: u64) -> Self {
-        let (footer, readable) = (OnceLock::new(), AtomicU64::new(0));
-        Self { header, file, path, footer, readable, file_bytes }
+        let (footer, whole, readable) = (OnceLock::new(), OnceLock::new(), AtomicU64::new(0));
+        Self { header, file, path, footer, readable, whole, file_bytes }
     }
 
     /// Returns the length of the file if it is shorter than it was made.
@@ -197,7 +199,7 @@ impl<F: DiskFile> Segment<F> {
         let place = self.event_place(location)?;
         let own = self.view(offset, place.length, "event")?;
         let frame_offset = offset.saturating_sub(place.frame_distance.into());
-        let frame_header = self.view(frame_offset, FRAME_HEADER_LENGTH, "frame")?;
+        let frame_header = self.piece(frame_offset, FRAME_HEADER_LENGTH, "frame")?;
         single_event(&own, &frame_header, self.header.salt, location)
             .map_err(|fault| self.fault(offset, &fault, "event"))
     }
@@ -205,33 +207,51 @@ impl<F: DiskFile> Segment<F> {
     /// Reads the header of the frame at a location, without verifying it: its events do that.
     pub(crate) fn frame_header(&self, location: Location) -> Result<FrameHeader> {
         let offset = self.offset(location);
-        FrameHeader::read(&self.view(offset, FRAME_HEADER_LENGTH, "frame")?)
+        FrameHeader::read(&self.piece(offset, FRAME_HEADER_LENGTH, "frame")?)
             .map_err(|fault| self.fault(offset, &fault, "frame"))
     }
 
     /// Reads where the event at a location stands in its frame, without verifying it.
     pub(crate) fn event_place(&self, location: Location) -> Result<EventPlace> {
-        let header = self.view(self.offset(location), EVENT_HEADER_LENGTH, "event")?;
+        let header = self.piece(self.offset(location), EVENT_HEADER_LENGTH, "event")?;
         Ok(EventPlace::read(&header))
     }
 
     /// Returns exactly the bytes of a range, which must lie before the readable end: what lies behind
     /// may be written to at any moment, and a damaged length must not lead there.
-    fn view(&self, offset: u64, length: u32, what: &'static str) -> Result<Bytes> {
-        let is_readable = offset
-            .checked_add(length.into())
-            .is_some_and(|end| end <= self.readable.load(Ordering::Acquire));
-        if !is_readable {
-            return Err(self.fault(offset, &Fault::Invalid("length"), what));
-        }
-        let bytes = self
-            .file
-            .view(offset, length as usize)
+    fn piece(&self, offset: u64, length: u32, what: &'static str) -> Result<Piece<'_>> {
+        self.check_readable(offset, length, what)?;
+        let piece = Piece::of(self.whole(), &self.file, offset, length as usize)
             .map_err(|source| self.read_error(offset, source))?;
-        match bytes.len() == length as usize {
-            true => Ok(bytes),
+        match piece.len() == length as usize {
+            true => Ok(piece),
             false => Err(self.fault(offset, &Fault::Short, what)),
         }
+    }
+
+    /// As `piece`, as bytes that may be kept.
+    fn view(&self, offset: u64, length: u32, what: &'static str) -> Result<Bytes> {
+        match self.piece(offset, length, what)? {
+            Piece::Viewed(bytes) => Ok(bytes),
+            Piece::Mapped(bytes) => match self.whole() {
+                Some(whole) => Ok(whole.slice_ref(bytes)),
+                None => Ok(Bytes::copy_from_slice(bytes)),
+            },
+        }
+    }
+
+    fn check_readable(&self, offset: u64, length: u32, what: &'static str) -> Result<()> {
+        let end = offset.checked_add(length.into());
+        match end.is_some_and(|end| end <= self.readable.load(Ordering::Acquire)) {
+            true => Ok(()),
+            false => Err(self.fault(offset, &Fault::Invalid("length"), what)),
+        }
+    }
+
+    /// Returns the map of the whole file, once it is sealed and nothing in it changes any more.
+    fn whole(&self) -> Option<&Bytes> {
+        self.footer.get()?;
+        self.whole.get_or_init(|| self.file.mapped().ok().flatten()).as_ref()
     }
 
     fn read_error(&self, offset: u64, source: std::io::Error) -> Error {
