@@ -144,3 +144,16 @@ impl TermList {
         bounds.map(|(start, end)| self.hashes.get(start..end).unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+impl TermList {
+    /// Returns lists of hashes, one an event.
+    pub(crate) fn of(events: impl IntoIterator<Item = impl IntoIterator<Item = TermHash>>) -> Self {
+        let mut list = Self::default();
+        for hashes in events {
+            list.hashes.extend(hashes);
+            list.ends.push(list.hashes.len());
+        }
+        list
+    }
+}

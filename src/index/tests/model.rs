@@ -1,0 +1,353 @@
+//! The whole index against a plain model, whatever happens to it: a map of terms to positions.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use proptest::prelude::*;
+
+use super::super::term::TermList;
+use super::super::{Access, Index, LogSource};
+use super::*;
+use crate::error::Result;
+use crate::io::Operation;
+
+/// Events of a memtable.
+const TABLE_EVENTS: usize = 6;
+/// Different terms; few, so that lists grow long.
+const TERMS: u64 = 9;
+
+/// A frame of the log: for each event its terms.
+type Frame = Vec<Vec<u64>>;
+
+/// The log as it would be read again.
+#[derive(Clone, Default)]
+struct ModelLog {
+    frames: Arc<Mutex<Vec<(u64, Frame)>>>,
+    /// Sees every frame that is read again.
+    watch: Arc<Mutex<Option<Watch>>>,
+}
+
+type Watch = Box<dyn FnMut() + Send>;
+
+impl ModelLog {
+    fn next(&self) -> u64 {
+        self.frames.lock().last().map_or(1, |(first, frame)| first + frame.len() as u64)
+    }
+}
+
+fn location(number: u64) -> Location {
+    Location::new(number * 64)
+}
+
+fn terms_of(frame: &Frame) -> TermList {
+    let hashes = frame.iter().map(|terms| terms.iter().map(|term| TermHash::new(spread(*term))));
+    TermList::of(hashes)
+}
+
+impl LogSource for ModelLog {
+    fn frames(
+        &self,
+        from: Option<Resume>,
+        last: GlobalPosition,
+        take: &mut dyn FnMut(&[(GlobalPosition, Location)], &TermList, Resume) -> Result<()>,
+    ) -> Result<()> {
+        let start = from.map_or(1, |from| from.next_position.get());
+        let frames = self.frames.lock().clone();
+        let wanted = |first: u64| (start..=last.get()).contains(&first);
+        for (first, frame) in frames.into_iter().filter(|(first, _)| wanted(*first)) {
+            let next = first + frame.len() as u64;
+            let places: Vec<_> =
+                (first..next).map(|number| (position(number), location(number))).collect();
+            take(&places, &terms_of(&frame), resume_before(next))?;
+            if let Some(watch) = &mut *self.watch.lock() {
+                watch();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What happens to an index.
+#[derive(Debug, Clone)]
+enum Step {
+    Append(Frame),
+    WriteFrozen,
+    Merge,
+    /// The nth call of the next step fails, or it and all later ones.
+    FailNext(u32, bool),
+    /// The process ends without closing.
+    Crash,
+    /// The process ends, and a file is damaged: which one, where, and how.
+    Damage(usize, usize, Harm),
+    Close,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Harm {
+    Flip,
+    Cut,
+    Remove,
+}
+
+fn any_frame() -> impl Strategy<Value = Frame> {
+    let terms = prop::collection::btree_set(0..TERMS, 0..4);
+    prop::collection::vec(terms.prop_map(|terms| terms.into_iter().collect()), 1..5)
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let harm = prop_oneof![Just(Harm::Flip), Just(Harm::Cut), Just(Harm::Remove)];
+    prop_oneof![
+        12 => any_frame().prop_map(Step::Append),
+        4 => Just(Step::WriteFrozen),
+        4 => Just(Step::Merge),
+        3 => (1_u32..40, any::<bool>()).prop_map(|(nth, lasts)| Step::FailNext(nth, lasts)),
+        2 => Just(Step::Crash),
+        2 => (any::<usize>(), any::<usize>(), harm)
+            .prop_map(|(file, offset, harm)| Step::Damage(file, offset, harm)),
+        1 => Just(Step::Close),
+    ]
+}
+
+/// An index beside its model.
+struct Pair {
+    disk: MemoryDisk,
+    log: ModelLog,
+    index: Arc<Index<MemoryDisk>>,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let (disk, log) = (MemoryDisk::new(), ModelLog::default());
+        let index = Self::open(&disk, &log, Access::Write).unwrap();
+        Self { disk, log, index }
+    }
+
+    /// Opens the index and adds what no run covers, as the engine does.
+    fn open(disk: &MemoryDisk, log: &ModelLog, access: Access) -> Result<Arc<Index<MemoryDisk>>> {
+        let next = log.next();
+        let is_current = |resume: &Resume| Ok(resume.next_position.get() <= next);
+        let index = Index::open(Some(disk.clone()), access, STORE, TABLE_EVENTS, &is_current)?;
+        index.set_log(log.clone());
+        index.fill_gaps()?;
+        let start = index.resume();
+        log.frames(start, GlobalPosition::MAX, &mut |places, terms, resume| {
+            if index.make_room(places.len())? {
+                drop(index.write_frozen());
+                drop(index.merge_once());
+            }
+            let entries = places.iter().zip(terms.iter());
+            let entry = |((position, location), terms): (&(_, _), _)| Entry {
+                position: *position,
+                location: *location,
+                terms,
+            };
+            index.add(entries.map(entry), resume);
+            Ok(())
+        })?;
+        Ok(Arc::new(index))
+    }
+
+    fn reopen(&mut self) {
+        self.disk.mend();
+        self.disk = self.disk.copy();
+        self.index = Self::open(&self.disk, &self.log, Access::Write).unwrap();
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Append(frame) => self.append(frame),
+            Step::WriteFrozen => drop(self.index.write_frozen()),
+            Step::Merge => drop(self.index.merge_once()),
+            Step::FailNext(nth, true) => return self.disk.stop_at(nth),
+            Step::FailNext(nth, false) => return self.disk.fail_any(nth, ErrorKind::StorageFull),
+            Step::Crash => self.reopen(),
+            Step::Damage(file, offset, harm) => {
+                self.disk = self.disk.copy();
+                self.damage(file, offset, harm);
+                self.reopen();
+            }
+            Step::Close => {
+                drop(self.index.close());
+                self.reopen();
+            }
+        }
+        self.disk.mend();
+    }
+
+    /// Adds a frame; one that finds no room is refused and is not in the log.
+    fn append(&mut self, frame: Frame) {
+        if self.index.make_room(frame.len()).is_err() {
+            return;
+        }
+        let first = self.log.next();
+        let next = first + frame.len() as u64;
+        let terms = terms_of(&frame);
+        let entries = (first..next).zip(terms.iter()).map(|(number, terms)| Entry {
+            position: position(number),
+            location: location(number),
+            terms,
+        });
+        self.index.add(entries, resume_before(next));
+        self.log.frames.lock().push((first, frame));
+    }
+
+    fn damage(&self, file: usize, offset: usize, harm: Harm) {
+        let files = self.disk.files();
+        if files.is_empty() {
+            return;
+        }
+        let path = &files[file % files.len()];
+        let mut bytes = self.disk.bytes_of(path).unwrap();
+        let offset = offset % bytes.len().max(1);
+        match harm {
+            Harm::Flip if bytes.is_empty() => return,
+            Harm::Flip => bytes[offset] ^= 1,
+            Harm::Cut => bytes.truncate(offset),
+            Harm::Remove => return self.disk.remove(path).unwrap(),
+        }
+        self.disk.set_bytes(path, bytes);
+    }
+
+    /// Asserts that an index answers every question as the model does.
+    fn assert_agrees(&self, index: &Arc<Index<MemoryDisk>>) {
+        let last = self.log.next() - 1;
+        for number in 0..=last + 1 {
+            let wanted = (1..=last).contains(&number).then(|| location(number));
+            assert_eq!(index.locate(position(number)).unwrap(), wanted);
+        }
+        for term in 0..TERMS + 1 {
+            let log = self.log.frames.lock();
+            let events = log.iter().flat_map(|(first, frame)| (*first..).zip(frame));
+            let has_term = events.filter(|(_, terms)| terms.contains(&term));
+            let list: Vec<u64> = has_term.map(|(number, _)| number).collect();
+            drop(log);
+            let mut postings = index.postings(TermHash::new(spread(term)));
+            let number =
+                |found: Result<Option<GlobalPosition>>| found.unwrap().map(|one| one.get());
+            for asked in 0..=last + 1 {
+                let from = list.partition_point(|one| *one < asked);
+                let to = list.partition_point(|one| *one <= asked);
+                let found = number(postings.first_from(position(asked)));
+                assert_eq!(found, list.get(from).copied(), "term {term} from {asked}");
+                let found = number(postings.last_to(position(asked)));
+                let wanted = to.checked_sub(1).map(|to| list[to]);
+                assert_eq!(found, wanted, "term {term} to {asked}");
+            }
+            for rank in 0..=list.len() {
+                let found = number(postings.at_rank(rank as u64));
+                assert_eq!(found, list.get(rank).copied(), "term {term} rank {rank}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_index_answers_as_a_map_does_whatever_happens_to_it(
+        steps in prop::collection::vec(any_step(), 1..60)
+    ) {
+        let mut pair = Pair::new();
+        for (number, step) in (1..).zip(steps) {
+            pair.take(step);
+            if number % 10 == 0 {
+                pair.disk.mend();
+                pair.assert_agrees(&pair.index);
+            }
+        }
+        pair.disk.mend();
+        pair.assert_agrees(&pair.index);
+        let reader = Pair::open(&pair.disk.copy(), &pair.log, Access::Read).unwrap();
+        pair.assert_agrees(&reader);
+        pair.reopen();
+        pair.assert_agrees(&pair.index);
+    }
+}
+
+fn filled(count: u64) -> Pair {
+    let mut pair = Pair::new();
+    for number in 0..count {
+        pair.append(vec![vec![number % TERMS]]);
+        pair.index.write_frozen().unwrap();
+        while pair.index.merge_once().unwrap() {}
+    }
+    pair
+}
+
+#[test]
+fn an_index_that_is_made_again_never_has_many_runs() {
+    // 500 events are 84 memtables: with a fan-out of four, four tiers of at most three runs, and what
+    // is being merged. All of them at once would be more files than a process may have open.
+    let pair = filled(500);
+    for keep in [0, 1, 2, 3] {
+        let disk = pair.disk.copy();
+        let removed: Vec<_> = disk.files().into_iter().skip(keep).step_by(1 + keep).collect();
+        removed.iter().for_each(|path| disk.remove(path).unwrap());
+        let watched = disk.clone();
+        let most = Arc::new(Mutex::new(0));
+        let seen = Arc::clone(&most);
+        *pair.log.watch.lock() = Some(Box::new(move || {
+            let mut most = seen.lock();
+            *most = watched.files().len().max(*most);
+        }));
+        let index = Pair::open(&disk, &pair.log, Access::Write).unwrap();
+        pair.assert_agrees(&index);
+        assert!((1..=20).contains(&*most.lock()), "{} runs", most.lock());
+    }
+}
+
+#[test]
+fn a_damaged_run_is_made_again_as_one_run_of_the_same_name() {
+    let mut pair = filled(400);
+    pair.reopen();
+    let before = files(&pair.disk);
+    for path in &before {
+        let mut bytes = pair.disk.bytes_of(path).unwrap();
+        let page = bytes.len() / 2;
+        bytes[4096..page.max(8192)].fill(0xa5);
+        pair.disk.set_bytes(path, bytes);
+    }
+    pair.assert_agrees(&pair.index);
+    assert_eq!(files(&pair.disk), before);
+    let writes = pair.disk.calls(Operation::Write);
+    pair.assert_agrees(&pair.index);
+    assert_eq!(pair.disk.calls(Operation::Write), writes, "nothing is made again twice");
+}
+
+#[test]
+fn whoever_reads_on_after_closing_writes_nothing() {
+    let mut pair = filled(100);
+    pair.reopen();
+    pair.index.close().unwrap();
+    for path in files(&pair.disk) {
+        let mut bytes = pair.disk.bytes_of(&path).unwrap();
+        bytes[4096..8192].fill(0xa5);
+        pair.disk.set_bytes(&path, bytes);
+    }
+    let count = |disk: &MemoryDisk| {
+        let changing = [Operation::Write, Operation::Remove, Operation::Rename];
+        changing.map(|operation| disk.calls(operation))
+    };
+    let before = count(&pair.disk);
+    pair.assert_agrees(&pair.index);
+    assert_eq!(count(&pair.disk), before);
+}
+
+#[test]
+fn postings_taken_before_a_merge_answer_after_it_though_its_runs_are_gone() {
+    let mut pair = Pair::new();
+    for number in 0..100 {
+        pair.append(vec![vec![number % 3]]);
+        pair.index.write_frozen().unwrap();
+    }
+    let mut postings = pair.index.postings(TermHash::new(spread(1)));
+    assert_eq!(postings.first_from(position(1)).unwrap(), Some(position(2)));
+    let before = files(&pair.disk);
+    while pair.index.merge_once().unwrap() {}
+    assert!(before.difference(&files(&pair.disk)).count() > 10);
+    let given: Vec<u64> =
+        (0..33).map(|rank| postings.at_rank(rank).unwrap().unwrap().get()).collect();
+    assert_eq!(given, (0..33).map(|rank| 2 + 3 * rank).collect::<Vec<_>>());
+}
