@@ -224,7 +224,7 @@ impl Pair {
             drop(log);
             let mut postings = index.postings(TermHash::new(spread(term)));
             let number =
-                |found: Result<Option<GlobalPosition>>| found.unwrap().map(|one| one.get());
+                |found: Result<Option<GlobalPosition>>| found.unwrap().map(GlobalPosition::get);
             for asked in 0..=last + 1 {
                 let from = list.partition_point(|one| *one < asked);
                 let to = list.partition_point(|one| *one <= asked);

@@ -37,7 +37,8 @@ fn a_block_keeps_postings_that_are_any_distance_apart() {
 fn hashes_at_the_edges_of_buckets_are_found() {
     // 600 terms lie in 12 buckets.
     let buckets = 600_u64.div_ceil(52);
-    let start_of = |bucket: u64| ((u128::from(bucket) << 64).div_ceil(buckets.into())) as u64;
+    let start_of =
+        |bucket: u64| u64::try_from((u128::from(bucket) << 64).div_ceil(buckets.into())).unwrap();
     let edges = (1..buckets).flat_map(|bucket| [start_of(bucket) - 1, start_of(bucket)]);
     let mut hashes: Vec<u64> = edges.chain([0, 1, u64::MAX - 1, u64::MAX]).collect();
     assert!((1..buckets).all(|one| range_of(start_of(one) - 1, buckets) == one - 1));
