@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::commit_queue::CommitQueue;
 use super::rotation::Rotation;
-use crate::index::Index;
+use crate::index::{Index, Pace};
 use crate::io::Disk;
 
 /// How long no commit comes before the last one gets its watermark.
@@ -133,7 +133,7 @@ pub(crate) fn start_merging<D: Disk>(
     std::thread::Builder::new().name("annals-merge".to_owned()).spawn(move || {
         while bell.next(|| 0) != Call::Stop {
             // A failure leaves more runs than there could be; the next call tries again.
-            while matches!(index.merge_once(), Ok(true)) {}
+            while matches!(index.merge_once(Pace::Half), Ok(true)) {}
         }
     })
 }

@@ -10,7 +10,9 @@ use super::recovery::{self, Depth, Route};
 use super::settling;
 use crate::error::{Damage, Error, Result};
 use crate::format::{Frame, Location, Resume};
-use crate::index::{Access, Entry, Index, LogSource, RunCheck, TakeEvents, TermHasher, TermList};
+use crate::index::{
+    Access, Entry, Index, LogSource, Pace, RunCheck, TakeEvents, TermHasher, TermList,
+};
 use crate::io::{Disk, MakeDirectory, OpenMode};
 use crate::position::GlobalPosition;
 
@@ -69,7 +71,7 @@ pub(crate) fn add_frame<D: Disk>(
         index.write_frozen().map_err(|source| Error::io("write an index run in", INDEX, source))?;
         // Nothing else merges while a store is opened, and more runs than a process may have files
         // open could come together. A failure leaves more of them.
-        while matches!(index.merge_once(), Ok(true)) {}
+        while matches!(index.merge_once(Pace::Full), Ok(true)) {}
     }
     let entries = places.iter().zip(terms.iter());
     index.add(

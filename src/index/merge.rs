@@ -6,6 +6,7 @@
 use std::io;
 use std::iter::Peekable;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -13,6 +14,7 @@ use super::memtable::{Memtable, Tables};
 use super::run::{Interval, List, Run, Unusable};
 use super::run_writer::{Plan, RunWriter};
 use super::term::TermHash;
+use crate::clock::Stopwatch;
 use crate::format::Reference;
 use crate::io::{Disk, DiskFile};
 use crate::position::GlobalPosition;
@@ -31,6 +33,51 @@ pub(crate) enum MergeError {
 impl From<io::Error> for MergeError {
     fn from(error: io::Error) -> Self {
         Self::Output(error)
+    }
+}
+
+/// How fast a merge goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As fast as it can: somebody waits for it.
+    Full,
+    /// Half the time at rest, so that appends find a processor and the device.
+    Half,
+}
+
+/// Steps that are taken between two looks at the clock.
+const STEPS: u32 = 1024;
+
+/// How long a merge at half its pace works before it rests, at least, and how long it rests at most.
+const WORK_MIN: Duration = Duration::from_millis(2);
+const REST_MAX: Duration = Duration::from_millis(20);
+
+/// Ends a merge when the store is closing, and lets it rest.
+struct Pacer<'a> {
+    pace: Pace,
+    is_stopped: &'a AtomicBool,
+    steps: u32,
+    at_work: Stopwatch,
+}
+
+impl<'a> Pacer<'a> {
+    fn new(pace: Pace, is_stopped: &'a AtomicBool) -> Self {
+        Self { pace, is_stopped, steps: 0, at_work: Stopwatch::start() }
+    }
+
+    fn go_on(&mut self) -> Result<(), MergeError> {
+        self.steps = self.steps.wrapping_add(1);
+        if self.pace == Pace::Half && self.steps.is_multiple_of(STEPS) {
+            let worked = self.at_work.elapsed();
+            if worked >= WORK_MIN {
+                std::thread::sleep(worked.min(REST_MAX));
+                self.at_work = Stopwatch::start();
+            }
+        }
+        match self.is_stopped.load(Ordering::Relaxed) {
+            true => Err(MergeError::Stopped),
+            false => Ok(()),
+        }
     }
 }
 
@@ -71,12 +118,10 @@ pub(crate) fn merge<D: Disk>(
     disk: &D,
     store_id: Uuid,
     inputs: &[&Run<D::File>],
+    pace: Pace,
     is_stopped: &AtomicBool,
 ) -> Result<Interval, MergeError> {
-    let go_on = || match is_stopped.load(Ordering::Relaxed) {
-        true => Err(MergeError::Stopped),
-        false => Ok(()),
-    };
+    let mut pacer = Pacer::new(pace, is_stopped);
     let (Some(oldest), Some(newest)) = (inputs.first(), inputs.last()) else {
         return Err(MergeError::Output(io::Error::other("there is nothing to merge")));
     };
@@ -86,12 +131,12 @@ pub(crate) fn merge<D: Disk>(
         last_position: newest.header().last_position,
         base: oldest.header().base,
         resume: newest.header().resume,
-        key_count: count_keys(inputs, go_on)?,
+        key_count: count_keys(inputs, &mut pacer)?,
     };
     let mut writer = RunWriter::create(disk, &plan)?;
     for (number, run) in inputs.iter().enumerate() {
         for slot in 0..run.header().event_count() {
-            go_on()?;
+            pacer.go_on()?;
             let position = run.header().first_position.advanced_by(slot);
             let location =
                 run.locate(position).map_err(|fault| MergeError::Input(number, fault))?;
@@ -100,7 +145,7 @@ pub(crate) fn merge<D: Disk>(
     }
     let mut sources = Sources::new(inputs);
     while let Some((hash, parts)) = sources.next()? {
-        go_on()?;
+        pacer.go_on()?;
         push_merged(&mut writer, plan.first_position, hash, &parts)?;
     }
     writer.finish()?;
@@ -108,14 +153,11 @@ pub(crate) fn merge<D: Disk>(
 }
 
 /// Counts the different terms of all inputs: the sizes of filter and buckets depend on it.
-fn count_keys<F: DiskFile>(
-    inputs: &[&Run<F>],
-    go_on: impl Fn() -> Result<(), MergeError>,
-) -> Result<u64, MergeError> {
+fn count_keys<F: DiskFile>(inputs: &[&Run<F>], pacer: &mut Pacer<'_>) -> Result<u64, MergeError> {
     let mut sources = Sources::new(inputs);
     let mut count = 0;
     while sources.next()?.is_some() {
-        go_on()?;
+        pacer.go_on()?;
         count += 1;
     }
     Ok(count)

@@ -51,6 +51,7 @@ use crate::format::{Location, Resume};
 use crate::io::{Disk, DiskFile};
 use crate::position::GlobalPosition;
 use memtable::Memtable;
+pub(crate) use merge::Pace;
 use merge::{MergeError, merge, write_table};
 use run::{Interval, Run, Unusable};
 use runs::{counts_of, due, fit_one_run, open_runs, remove_runs};
@@ -309,13 +310,13 @@ impl<D: Disk> Index<D> {
     ///
     /// Nothing waits for it: what is mended meanwhile is replaced by the merged run, which covers the
     /// same interval.
-    pub(crate) fn merge_once(&self) -> Result<bool> {
+    pub(crate) fn merge_once(&self, pace: Pace) -> Result<bool> {
         let Some(disk) = self.writable() else { return Ok(false) };
         let _merging = self.merging.lock();
         let runs: Vec<_> = self.parts().sealed.iter().map_while(Part::as_run).collect();
         let Some(due) = due(&counts_of(&runs), self.table_events_max) else { return Ok(false) };
         let inputs = runs.get(due..).unwrap_or_default();
-        let merged = match self.merged(disk, inputs) {
+        let merged = match self.merged(disk, inputs, pace) {
             Ok(merged) => merged,
             Err(MergeError::Input(number, fault)) => {
                 // The next call merges what this one has mended.
@@ -341,9 +342,10 @@ impl<D: Disk> Index<D> {
         &self,
         disk: &D,
         inputs: &[Arc<Run<D::File>>],
+        pace: Pace,
     ) -> Result<Arc<Run<D::File>>, MergeError> {
         let borrowed: Vec<&Run<D::File>> = inputs.iter().map(Arc::as_ref).collect();
-        let interval = merge(disk, self.store_id, &borrowed, &self.is_closing)?;
+        let interval = merge(disk, self.store_id, &borrowed, pace, &self.is_closing)?;
         let opened = Run::open(disk, self.store_id, interval);
         let unopened = |fault: Unusable| io::Error::other(fault.to_string());
         Ok(Arc::new(opened.map_err(unopened)?))
@@ -426,7 +428,7 @@ impl<D: Disk> Index<D> {
                 Some(start) => start,
             };
             let inputs = runs.get(start..).unwrap_or_default();
-            let Ok(merged) = self.merged(disk, inputs) else { return };
+            let Ok(merged) = self.merged(disk, inputs, Pace::Full) else { return };
             parts.truncate(start);
             parts.push(Part::Run(merged));
             remove_runs(disk, inputs);

@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::memtable::{Entry, Memtable};
-use super::merge::write_table;
-use super::run::Run;
-use super::term::TermHash;
 use crate::format::{Location, Resume};
+use crate::index::memtable::{Entry, Memtable};
+use crate::index::merge::{Pace, write_table};
+use crate::index::run::Run;
+use crate::index::term::TermHash;
 use crate::io::{Disk, MemoryDisk};
 use crate::position::GlobalPosition;
 use crate::timestamp::Timestamp;

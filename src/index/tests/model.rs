@@ -6,10 +6,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
-use super::super::term::TermList;
-use super::super::{Access, Index, LogSource};
 use super::*;
 use crate::error::Result;
+use crate::index::term::TermList;
+use crate::index::{Access, Index, LogSource};
 use crate::io::Operation;
 
 /// Events of a memtable.
@@ -134,7 +134,7 @@ impl Pair {
         log.frames(start, GlobalPosition::MAX, &mut |places, terms, resume| {
             if index.make_room(places.len())? {
                 drop(index.write_frozen());
-                drop(index.merge_once());
+                drop(index.merge_once(Pace::Full));
             }
             let entries = places.iter().zip(terms.iter());
             let entry = |((position, location), terms): (&(_, _), _)| Entry {
@@ -158,7 +158,7 @@ impl Pair {
         match step {
             Step::Append(frame) => self.append(frame),
             Step::WriteFrozen => drop(self.index.write_frozen()),
-            Step::Merge => drop(self.index.merge_once()),
+            Step::Merge => drop(self.index.merge_once(Pace::Full)),
             Step::FailNext(nth, true) => return self.disk.stop_at(nth),
             Step::FailNext(nth, false) => return self.disk.fail_any(nth, ErrorKind::StorageFull),
             Step::Crash => self.reopen(),
@@ -271,7 +271,7 @@ fn filled(count: u64) -> Pair {
     for number in 0..count {
         pair.append(vec![vec![number % TERMS]]);
         pair.index.write_frozen().unwrap();
-        while pair.index.merge_once().unwrap() {}
+        while pair.index.merge_once(Pace::Full).unwrap() {}
     }
     pair
 }
@@ -345,7 +345,7 @@ fn postings_taken_before_a_merge_answer_after_it_though_its_runs_are_gone() {
     let mut postings = pair.index.postings(TermHash::new(spread(1)));
     assert_eq!(postings.first_from(position(1)).unwrap(), Some(position(2)));
     let before = files(&pair.disk);
-    while pair.index.merge_once().unwrap() {}
+    while pair.index.merge_once(Pace::Full).unwrap() {}
     assert!(before.difference(&files(&pair.disk)).count() > 10);
     let given: Vec<u64> =
         (0..33).map(|rank| postings.at_rank(rank).unwrap().unwrap().get()).collect();

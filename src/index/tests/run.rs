@@ -2,12 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::super::merge::merge;
-use super::super::run_writer::{Plan, RunWriter};
 use super::*;
 use crate::format::{
     BlockBuilder, FILTER_BLOCK_BYTES, RUN_PAGE_BYTES, decode_block, filter_may_hold, range_of,
 };
+use crate::index::merge::merge;
+use crate::index::run_writer::{Plan, RunWriter};
 use std::sync::atomic::AtomicBool;
 
 #[test]
@@ -173,7 +173,7 @@ fn merged(contents: &Contents, cuts: &[usize]) -> (MemoryDisk, Vec<u8>) {
     let runs = starts.zip(ends).map(|(start, end)| contents.slice(start, end).write(&disk));
     let runs: Vec<_> = runs.collect();
     let inputs: Vec<_> = runs.iter().collect();
-    let (first, last) = merge(&disk, STORE, &inputs, &AtomicBool::new(false)).unwrap();
+    let (first, last) = merge(&disk, STORE, &inputs, Pace::Full, &AtomicBool::new(false)).unwrap();
     let name = super::super::run::name(first, last);
     let bytes = disk.bytes_of(&name).unwrap();
     (disk, bytes)
@@ -201,7 +201,7 @@ fn a_merge_that_is_stopped_leaves_no_file_of_its_own() {
     let runs = [contents.slice(0, 50).write(&disk), contents.slice(50, 100).write(&disk)];
     let before = files(&disk);
     let inputs: Vec<_> = runs.iter().collect();
-    assert!(merge(&disk, STORE, &inputs, &AtomicBool::new(true)).is_err());
+    assert!(merge(&disk, STORE, &inputs, Pace::Full, &AtomicBool::new(true)).is_err());
     assert_eq!(files(&disk), before);
 }
 
