@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::broken_event;
@@ -16,21 +17,28 @@ use crate::index::{
 use crate::io::{Disk, MakeDirectory, OpenMode};
 use crate::position::GlobalPosition;
 
-/// Opens the index of a store, and makes again what is missing of it between its runs.
+/// Opens the index of a store, and makes again what is missing of it between its runs. Returns the
+/// damage of the log that was met there, with which a store is opened for reading only.
 pub(crate) fn open<D: Disk>(
     directory: &Directory<D>,
     access: Access,
     table_events_max: usize,
-) -> Result<Arc<Index<D>>> {
+) -> Result<(Arc<Index<D>>, Vec<Damage>)> {
     let disk = runs_directory(&directory.root, access)?;
     let log = directory.log.clone();
     let is_current = |resume: &Resume| settling::has_frame(&log, resume);
     let store_id = directory.identity.store_id;
     let index = Index::open(disk, access, store_id, table_events_max, &is_current)?;
     let hasher = TermHasher::new(directory.identity.hash_key);
-    index.set_log(LogFrames { log: directory.log.clone(), store_id, hasher, access });
+    let found = Arc::new(Mutex::new(match access {
+        Access::Read => Some(Vec::new()),
+        Access::Write => None,
+    }));
+    let (log, met) = (directory.log.clone(), Arc::clone(&found));
+    index.set_log(LogFrames { log, store_id, hasher, access, found });
     index.fill_gaps()?;
-    Ok(Arc::new(index))
+    let met = met.lock().take().unwrap_or_default();
+    Ok((Arc::new(index), met))
 }
 
 /// Opens the runs of a store to be checked against its log.
@@ -105,6 +113,9 @@ struct LogFrames<D: Disk> {
     store_id: Uuid,
     hasher: TermHasher,
     access: Access,
+    /// Takes the damage that is met while a store is opened for reading: what verifies is indexed,
+    /// and its readers know what is lost. Met later, or by a writer, damage is an error.
+    found: Arc<Mutex<Option<Vec<Damage>>>>,
 }
 
 impl<D: Disk> LogSource for LogFrames<D> {
@@ -133,12 +144,18 @@ impl<D: Disk> LogSource for LogFrames<D> {
                 _ => Ok(()),
             }
         })?;
-        // A damaged store is opened for reading only, and then what verifies is indexed.
-        match walked.damage.into_iter().next() {
-            Some(damage) if self.access == Access::Write => Err(damage.into()),
-            None if walked.next_position <= last => Err(self.ends_early(walked.next_position)),
-            _ => Ok(()),
+        match (&mut *self.found.lock(), walked.damage) {
+            (Some(found), damage) if !damage.is_empty() => found.extend(damage),
+            (_, damage) => {
+                if let Some(damage) = damage.into_iter().next() {
+                    return Err(damage.into());
+                }
+                if walked.next_position <= last {
+                    return Err(self.ends_early(walked.next_position));
+                }
+            }
         }
+        Ok(())
     }
 }
 

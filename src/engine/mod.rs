@@ -108,7 +108,7 @@ impl<D: Disk> Engine<D> {
     pub(crate) fn open(root: D, options: &EngineOptions) -> Result<Self> {
         let directory = directory::open_or_make(root, &options.clock, options.segment_bytes)?;
         settling::settle(&directory.log, OpenMode::Write)?;
-        let index = indexing::open(&directory, Access::Write, options.memtable_events)?;
+        let (index, _refused) = indexing::open(&directory, Access::Write, options.memtable_events)?;
         let mut walked = walk(&directory, &index, OpenMode::Write)?;
         if let Some(damage) = walked.damage.first() {
             return Err(damage.clone().into());
@@ -269,8 +269,9 @@ fn walk_read_only<D: Disk>(directory: &Directory<D>) -> Result<(Arc<Index<D>>, W
     let mut attempt = 1;
     loop {
         settling::settle(&directory.log, OpenMode::Read)?;
-        let index = indexing::open(directory, Access::Read, MEMTABLE_EVENTS_MAX)?;
+        let (index, damage) = indexing::open(directory, Access::Read, MEMTABLE_EVENTS_MAX)?;
         let walked = walk(directory, &index, OpenMode::Read);
+        let walked = walked.map(|walked| with_damage(walked, damage));
         let is_good = walked.as_ref().is_ok_and(|walked| walked.damage.is_empty());
         if is_good || attempt == ATTEMPTS {
             // What was read may have been written since the first sync.
@@ -279,6 +280,17 @@ fn walk_read_only<D: Disk>(directory: &Directory<D>) -> Result<(Arc<Index<D>>, W
         }
         attempt += 1;
     }
+}
+
+/// Adds damage that was met before the place where a walk began, unless the walk met it too.
+fn with_damage<D: Disk>(mut walked: Walked<D>, before: Vec<Damage>) -> Walked<D> {
+    let met_too = |one: &Damage| {
+        let is_same = |other: &Damage| (&other.file, other.offset) == (&one.file, one.offset);
+        before.iter().any(is_same)
+    };
+    walked.damage.retain(|one| !met_too(one));
+    walked.damage.splice(0..0, before);
+    walked
 }
 
 /// Returns the error for an event whose checksums hold and which still breaks the rules: no writer
