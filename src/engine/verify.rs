@@ -83,7 +83,7 @@ fn unusable_runs<D: Disk>(directory: &Directory<D>, runs: RunCheck<D>) -> Vec<Fi
     faults
         .map(|(name, fault)| {
             let path = directory.root.path().join(directory::INDEX).join(name);
-            let what = format!("index run: {fault}; it is made again when the store is opened");
+            let what = format!("index run: {fault}; it is made again when it is needed");
             Finding::note(path, 0, what)
         })
         .collect()

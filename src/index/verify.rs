@@ -10,6 +10,8 @@ use crate::format::{Location, Resume};
 use crate::io::Disk;
 use crate::position::GlobalPosition;
 
+const IGNORED: &str = "it can not be used, or a wider one supersedes it";
+
 /// The runs of an index that are being checked.
 pub(crate) struct RunCheck<D: Disk> {
     runs: Vec<Checked<D>>,
@@ -63,15 +65,35 @@ impl<D: Disk> RunCheck<D> {
     }
 
     /// Returns the names of the runs that are wrong, and what is wrong with them.
+    ///
+    /// A run that has a gap before it counts: what follows the last run is not indexed yet, but
+    /// everything before it was.
     pub(crate) fn finish(self) -> Vec<(String, String)> {
-        let ignored = self.ignored.into_iter().map(|name| (name, "it can not be used".to_owned()));
+        let gaps = self.gaps();
+        let ignored = self.ignored.into_iter().map(|name| (name, IGNORED.to_owned()));
         let faults = self.runs.into_iter().filter_map(|checked| {
             let is_short = checked.postings != checked.run.header().posting_count;
             let short = is_short.then(|| "it holds postings that the log does not have".to_owned());
             let name = checked.run.name();
             checked.fault.or(short).map(|fault| (name, fault))
         });
-        faults.chain(ignored).collect()
+        faults.chain(ignored).chain(gaps).collect()
+    }
+
+    fn gaps(&self) -> Vec<(String, String)> {
+        let mut expected = GlobalPosition::FIRST;
+        let mut gaps = Vec::new();
+        for Checked { run, .. } in &self.runs {
+            let (first, last) = run.interval();
+            if expected < first {
+                gaps.push((
+                    run.name(),
+                    format!("no run covers the positions from {expected} to it"),
+                ));
+            }
+            expected = last.next();
+        }
+        gaps
     }
 }
 
