@@ -79,7 +79,10 @@ pub(crate) struct Index<D: Disk> {
     table_events_max: usize,
     /// Held while the frozen memtable is written as a run.
     freezing: Mutex<()>,
+    /// Whether merges are to end.
     is_closing: AtomicBool,
+    /// Whether nothing may be written any more.
+    is_closed: AtomicBool,
 }
 
 /// The parts of an index.
@@ -175,6 +178,7 @@ impl<D: Disk> Index<D> {
             table_events_max,
             freezing: Mutex::new(()),
             is_closing: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
         })
     }
 
@@ -286,6 +290,7 @@ impl<D: Disk> Index<D> {
     pub(crate) fn close(&self) -> io::Result<()> {
         let _held = self.maintenance.lock();
         self.stop_merging();
+        self.is_closed.store(true, Ordering::Relaxed);
         let Some(disk) = &self.disk else { return Ok(()) };
         self.write_frozen()?;
         let active = Arc::clone(&self.parts().active);
@@ -297,7 +302,7 @@ impl<D: Disk> Index<D> {
 
     /// Returns the directory of the runs as long as it may be written to.
     fn writable(&self) -> Option<&D> {
-        self.disk.as_ref().filter(|_| !self.is_closing.load(Ordering::Relaxed))
+        self.disk.as_ref().filter(|_| !self.is_closed.load(Ordering::Relaxed))
     }
 
     fn reopen(&self, table: &Memtable) -> Result<Arc<Run<D::File>>, Unusable> {
