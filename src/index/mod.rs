@@ -43,6 +43,8 @@ use uuid::Uuid;
 pub(crate) use memtable::{Entry, MEMTABLE_EVENTS_MAX};
 pub(crate) use postings::Postings;
 pub(crate) use runs::Access;
+#[cfg(test)]
+pub(crate) use term::COLLIDING_KEY;
 pub(crate) use term::{Term, TermHash, TermHasher, TermList};
 pub(crate) use verify::RunCheck;
 

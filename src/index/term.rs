@@ -70,9 +70,19 @@ impl TermHasher {
             }
             Term::CorrelationId(id) => hash_bytes(&mut hasher, 7, id.as_bytes()),
         }
-        TermHash(hasher.finish())
+        let hash = hasher.finish();
+        #[cfg(test)]
+        let hash = if self.key == COLLIDING_KEY { hash & COLLIDING_BITS } else { hash };
+        TermHash(hash)
     }
 }
+
+/// A key with which, in tests, terms share a few hashes.
+#[cfg(test)]
+pub(crate) const COLLIDING_KEY: [u8; 16] = *b"terms to collide";
+/// Leaves four hashes, at both ends of the buckets.
+#[cfg(test)]
+const COLLIDING_BITS: u64 = 1 << 63 | 1;
 
 fn hash_bytes(hasher: &mut SipHasher13, kind: u8, bytes: &[u8]) {
     hasher.write_u8(kind);
