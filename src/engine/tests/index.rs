@@ -36,12 +36,12 @@ fn stream_of(number: u64) -> StreamId {
 
 /// Returns the event with a number, which has a bit of everything.
 fn rich_event(number: u64) -> NewEvent {
-    let bytes = if number % 20 == 0 { 4000 } else { 20 };
+    let bytes = if number.is_multiple_of(20) { 4000 } else { 20 };
     let mut event = NewEvent::new(format!("Type{}", number % 4), vec![1; bytes])
         .id(event_id(number))
         .tag(format!("seldom-{}", number / 9))
         .correlation_id(uuid::Uuid::from_u128(u128::from(number % 6)));
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         event = event.tag("even").tenant(tenant(number % 3));
     }
     event
@@ -67,7 +67,7 @@ pub(super) fn fill(engine: &MemoryEngine, numbers: RangeInclusive<u64>) {
 pub(super) fn settle_index(engine: &MemoryEngine) {
     let index = engine.reader().index();
     index.write_frozen().unwrap();
-    while index.merge_once().unwrap() {}
+    while index.merge_once(crate::index::Pace::Full).unwrap() {}
 }
 
 /// Returns a closed store with several runs and segments, and a part of the log that no run covers.

@@ -45,11 +45,15 @@ fn a_run_that_could_once_not_be_written_refuses_no_append_later() {
     let disk = MemoryDisk::new();
     let engine = open_small(&disk);
     refuse_runs(&disk);
-    (1..=TABLE_EVENTS + 1).for_each(|number| drop(append(&engine, number).unwrap()));
+    for number in 1..=TABLE_EVENTS + 1 {
+        append(&engine, number).unwrap();
+    }
     wait_until(|| disk.calls(Operation::Remove) > 0);
     assert!(engine.reader().index().write_frozen().is_err());
     disk.mend();
-    (TABLE_EVENTS + 2..=40).for_each(|number| drop(append(&engine, number).unwrap()));
+    for number in TABLE_EVENTS + 2..=40 {
+        append(&engine, number).unwrap();
+    }
     assert_holds(&engine, 40);
 }
 
@@ -58,7 +62,9 @@ fn a_store_without_room_for_runs_closes_and_opens_with_everything() {
     let disk = MemoryDisk::new();
     let engine = open_small(&disk);
     refuse_runs(&disk);
-    (1..=2 * TABLE_EVENTS).for_each(|number| drop(append(&engine, number).unwrap()));
+    for number in 1..=2 * TABLE_EVENTS {
+        append(&engine, number).unwrap();
+    }
     engine.close().unwrap();
     assert_eq!(runs(&disk), Vec::<String>::new());
     assert_holds(&open_read_only(&disk), 2 * TABLE_EVENTS);
@@ -91,9 +97,13 @@ fn a_panic_of_the_thread_that_writes_a_run_holds_no_append_up() {
     let disk = MemoryDisk::new();
     let engine = open_small(&disk);
     disk.panic_at(Operation::Remove);
-    (1..=TABLE_EVENTS + 1).for_each(|number| drop(append(&engine, number).unwrap()));
+    for number in 1..=TABLE_EVENTS + 1 {
+        append(&engine, number).unwrap();
+    }
     wait_until(|| !disk.is_to_fail());
-    (TABLE_EVENTS + 2..=50).for_each(|number| drop(append(&engine, number).unwrap()));
+    for number in TABLE_EVENTS + 2..=50 {
+        append(&engine, number).unwrap();
+    }
     assert_holds(&engine, 50);
     engine.close().unwrap();
     assert_goes_on(&disk, 50);
@@ -124,7 +134,9 @@ fn reads_are_right_while_memtables_are_frozen_written_and_merged() {
                 }
             });
         }
-        (1..=400).for_each(|number| drop(append(&engine, number).unwrap()));
+        for number in 1..=400 {
+            append(&engine, number).unwrap();
+        }
     });
     assert_holds(&engine, 400);
 }
@@ -161,7 +173,7 @@ fn live(disk: &MemoryDisk) -> u64 {
         // A refusal for want of room is no end; a poisoned store refuses everything.
         acknowledged += u64::from(appended.is_ok());
         drop(engine.reader().index().write_frozen());
-        drop(engine.reader().index().merge_once());
+        drop(engine.reader().index().merge_once(crate::index::Pace::Full));
     }
     drop(engine.close());
     acknowledged

@@ -174,7 +174,7 @@ fn merged(contents: &Contents, cuts: &[usize]) -> (MemoryDisk, Vec<u8>) {
     let runs: Vec<_> = runs.collect();
     let inputs: Vec<_> = runs.iter().collect();
     let (first, last) = merge(&disk, STORE, &inputs, Pace::Full, &AtomicBool::new(false)).unwrap();
-    let name = super::super::run::name(first, last);
+    let name = crate::index::run::name(first, last);
     let bytes = disk.bytes_of(&name).unwrap();
     (disk, bytes)
 }

@@ -1,9 +1,9 @@
 //! Runs as a set of files: which count, which are removed, and which are merged next.
 
-use super::super::run::name;
-use super::super::runs::{Access, due, open_runs};
 use super::*;
 use crate::error::Result;
+use crate::index::run::name;
+use crate::index::runs::{Access, due, open_runs};
 
 fn contents(first: u64, last: u64) -> Contents {
     let count = u32::try_from(last - first + 1).unwrap();
