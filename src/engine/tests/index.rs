@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::engine::{directory, indexing, walk};
 use crate::format::StoreFile;
-use crate::index::COLLIDING_KEY;
+use crate::index::{Access, COLLIDING_KEY};
 use crate::store::{CheckFailure, FailIfMatches, Filter, Query, QueryItem};
 use crate::stream::TenantId;
 
@@ -301,6 +302,19 @@ fn a_run_that_is_cut_short_or_gone_changes_no_answer_and_is_noted() {
     let disk = original.copy();
     runs(&disk).iter().for_each(|path| remove(&disk, path));
     assert_answers(&disk, &truth, "all are gone");
+}
+
+#[test]
+fn opening_merges_the_runs_that_it_makes_again() {
+    // A run for each memtable, all open at once, were more files than a process may have.
+    let disk = filled();
+    runs(&disk).iter().for_each(|path| remove(&disk, path));
+    let clock = options().clock;
+    let directory = directory::open_or_make(disk.clone(), &clock, SEGMENT_BYTES).unwrap();
+    let (index, _) = indexing::open(&directory, Access::Write, 2).unwrap();
+    walk(&directory, &index, OpenMode::Write).unwrap();
+    // About fifty memtables: three tiers of at most three runs.
+    assert!((1..=9).contains(&runs(&disk).len()), "{:?}", runs(&disk));
 }
 
 #[test]

@@ -11,6 +11,12 @@ fn is_no_space<T>(result: &Result<T>) -> bool {
     matches!(result, Err(Error::NoSpace { .. }))
 }
 
+fn append_all(engine: &MemoryEngine, numbers: RangeInclusive<u64>) {
+    for number in numbers {
+        append(engine, number).unwrap();
+    }
+}
+
 /// Lets every run fail that is written from now on, and nothing of the log.
 fn refuse_runs(disk: &MemoryDisk) {
     disk.break_down(Operation::Remove, ErrorKind::StorageFull);
@@ -21,9 +27,7 @@ fn without_room_for_a_run_appends_go_on_until_both_memtables_are_full() {
     let disk = MemoryDisk::new();
     let engine = open_small(&disk);
     refuse_runs(&disk);
-    for number in 1..=2 * TABLE_EVENTS {
-        append(&engine, number).unwrap();
-    }
+    append_all(&engine, 1..=2 * TABLE_EVENTS);
     for _ in 0..3 {
         assert!(is_no_space(&append(&engine, 2 * TABLE_EVENTS + 1)));
         assert_holds(&engine, 2 * TABLE_EVENTS);
@@ -31,9 +35,7 @@ fn without_room_for_a_run_appends_go_on_until_both_memtables_are_full() {
         assert_eq!(version.get(), 2 * TABLE_EVENTS);
     }
     disk.mend();
-    for number in 2 * TABLE_EVENTS + 1..=50 {
-        append(&engine, number).unwrap();
-    }
+    append_all(&engine, 2 * TABLE_EVENTS + 1..=50);
     assert_holds(&engine, 50);
     engine.close().unwrap();
     assert_goes_on(&disk, 50);
@@ -45,15 +47,11 @@ fn a_run_that_could_once_not_be_written_refuses_no_append_later() {
     let disk = MemoryDisk::new();
     let engine = open_small(&disk);
     refuse_runs(&disk);
-    for number in 1..=TABLE_EVENTS + 1 {
-        append(&engine, number).unwrap();
-    }
+    append_all(&engine, 1..=TABLE_EVENTS + 1);
     wait_until(|| disk.calls(Operation::Remove) > 0);
     assert!(engine.reader().index().write_frozen().is_err());
     disk.mend();
-    for number in TABLE_EVENTS + 2..=40 {
-        append(&engine, number).unwrap();
-    }
+    append_all(&engine, TABLE_EVENTS + 2..=40);
     assert_holds(&engine, 40);
 }
 
@@ -62,9 +60,7 @@ fn a_store_without_room_for_runs_closes_and_opens_with_everything() {
     let disk = MemoryDisk::new();
     let engine = open_small(&disk);
     refuse_runs(&disk);
-    for number in 1..=2 * TABLE_EVENTS {
-        append(&engine, number).unwrap();
-    }
+    append_all(&engine, 1..=2 * TABLE_EVENTS);
     engine.close().unwrap();
     assert_eq!(runs(&disk), Vec::<String>::new());
     assert_holds(&open_read_only(&disk), 2 * TABLE_EVENTS);
@@ -83,9 +79,7 @@ fn appends_do_not_wait_for_a_background_thread_that_is_held_up() {
         append_sized(&engine, number, SIXTH).unwrap();
     }
     hold.wait_for_a_call();
-    for number in 5..=5 * TABLE_EVENTS {
-        append(&engine, number).unwrap();
-    }
+    append_all(&engine, 5..=5 * TABLE_EVENTS);
     assert_holds(&engine, 5 * TABLE_EVENTS);
     drop(hold);
     engine.close().unwrap();
@@ -97,13 +91,9 @@ fn a_panic_of_the_thread_that_writes_a_run_holds_no_append_up() {
     let disk = MemoryDisk::new();
     let engine = open_small(&disk);
     disk.panic_at(Operation::Remove);
-    for number in 1..=TABLE_EVENTS + 1 {
-        append(&engine, number).unwrap();
-    }
+    append_all(&engine, 1..=TABLE_EVENTS + 1);
     wait_until(|| !disk.is_to_fail());
-    for number in TABLE_EVENTS + 2..=50 {
-        append(&engine, number).unwrap();
-    }
+    append_all(&engine, TABLE_EVENTS + 2..=50);
     assert_holds(&engine, 50);
     engine.close().unwrap();
     assert_goes_on(&disk, 50);
@@ -134,9 +124,7 @@ fn reads_are_right_while_memtables_are_frozen_written_and_merged() {
                 }
             });
         }
-        for number in 1..=400 {
-            append(&engine, number).unwrap();
-        }
+        append_all(&engine, 1..=400);
     });
     assert_holds(&engine, 400);
 }
