@@ -313,6 +313,16 @@ fn case_i_bytes_in_a_spare_are_cut() {
 }
 
 #[test]
+fn case_i_bytes_in_the_place_of_a_spares_footer_are_cut() {
+    // They went unnoticed: a spare was only searched where frames stand.
+    let disk = closed_with_spare();
+    let footer = SEGMENT_BYTES - SEGMENT_FOOTER_BYTES as u64;
+    flip(&disk, &segment_path(2), footer + 39);
+    let kept = bytes_between(&disk, &segment_path(2), footer, SEGMENT_BYTES);
+    assert_cut(&disk, &segment_path(2), &kept, 4);
+}
+
+#[test]
 fn case_j_a_bad_commit_before_a_mark_is_damage() {
     let disk = closed_after(&[8, 8, 8]);
     let frame = frame_of(&disk, 3);
