@@ -60,11 +60,11 @@ pub(crate) fn decide(commit: &Commit, view: &impl View) -> Result<Decision> {
     if is_replay(commit, &known) {
         return replay(commit, &known, view);
     }
-    check(commit, &known, view)?;
+    let found = check(commit, &known, view)?;
     if commit.on_duplicate == OnDuplicate::Reject {
         reject_duplicates(commit, &known)?;
     }
-    assign(commit, &known, view)
+    assign(commit, &known, view, found)
 }
 
 /// What is known of an event before the commit.
@@ -188,13 +188,20 @@ fn replay(commit: &Commit, known: &[Known], view: &impl View) -> Result<Decision
     Ok(results.finish(true))
 }
 
-fn check(commit: &Commit, known: &[Known], view: &impl View) -> Result<()> {
+/// Checks versions and conditions, and returns the version that each stream of the commit was found at.
+fn check(
+    commit: &Commit,
+    known: &[Known],
+    view: &impl View,
+) -> Result<HashMap<StreamId, StreamVersion>> {
     let mut failures = Vec::new();
     let mut versions = Versions::new(view);
+    let mut found = HashMap::new();
     let mut known = known.iter();
     for append in &commit.appends {
         let StreamAppend { stream, expected, events } = append;
         let actual = versions.of(stream)?;
+        found.entry(stream.clone()).or_insert(actual);
         if !expected.is_met_by(actual) {
             let (stream, expected) = (stream.clone(), *expected);
             failures.push(CheckFailure::Version { stream, expected, actual });
@@ -215,7 +222,7 @@ fn check(commit: &Commit, known: &[Known], view: &impl View) -> Result<()> {
         }
     }
     match failures.is_empty() {
-        true => Ok(()),
+        true => Ok(found),
         false => Err(Error::CommitRefused { failures }),
     }
 }
@@ -235,8 +242,14 @@ fn reject_duplicates(commit: &Commit, known: &[Known]) -> Result<()> {
     }
 }
 
-fn assign(commit: &Commit, known: &[Known], view: &impl View) -> Result<Decision> {
+fn assign(
+    commit: &Commit,
+    known: &[Known],
+    view: &impl View,
+    found: HashMap<StreamId, StreamVersion>,
+) -> Result<Decision> {
     let mut results = Results::new(commit, known, view);
+    results.versions.changed = found;
     for append in &commit.appends {
         results.add(append, false)?;
     }
@@ -361,5 +374,52 @@ fn check_claim(append: &StreamAppend, event: &NewEvent, place: Place) -> Result<
             assigned: place.version,
         }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::store::ExpectedVersion;
+
+    /// An empty store that counts how often it is asked for a version.
+    #[derive(Default)]
+    struct Asked(Cell<usize>);
+
+    impl View for Asked {
+        fn version(&self, _: &StreamId) -> Result<StreamVersion> {
+            self.0.set(self.0.get() + 1);
+            Ok(StreamVersion::ZERO)
+        }
+
+        fn event(&self, _: EventId) -> Result<Option<RecordedEvent>> {
+            Ok(None)
+        }
+
+        fn first_match(&self, _: &Query, _: GlobalPosition) -> Result<Option<RecordedEvent>> {
+            Ok(None)
+        }
+
+        fn global_position(&self) -> GlobalPosition {
+            GlobalPosition::ZERO
+        }
+    }
+
+    #[test]
+    fn the_version_of_a_stream_is_asked_for_once_a_commit() {
+        let stream = StreamId::new("Task", "task-1").unwrap();
+        let one = || vec![NewEvent::new("Noted", "")];
+        let commit = Commit::new().append(&stream, ExpectedVersion::NoStream, one()).append(
+            &stream,
+            ExpectedVersion::exact(1),
+            one(),
+        );
+        let view = Asked::default();
+        let decision = decide(&commit, &view).unwrap();
+        let versions: Vec<_> =
+            decision.writes.iter().map(|write| write.stream_version.get()).collect();
+        assert_eq!((versions, view.0.get()), (vec![1, 2], 1));
     }
 }
