@@ -387,13 +387,10 @@ impl<D: Disk> StreamWalk<D> {
         Ok(Box::new(std::iter::from_fn(move || {
             while wanted <= last {
                 let position = next.take().filter(|position| *position <= self.newest)?;
-                match self.postings.first_from(position.next()) {
-                    Ok(found) => next = found,
-                    Err(error) => return Some(Err(error)),
-                }
-                let event = match self.reader.event_at(position) {
-                    Ok(event) if !event.is_in(&self.stream) => continue,
-                    Ok(event) => event,
+                let found = self.postings.first_from(position.next());
+                let event = match self.step(position, found, &mut next) {
+                    Ok(Some(event)) => event,
+                    Ok(None) => continue,
                     Err(error) => return Some(Err(error)),
                 };
                 if event.stream_version() > wanted {
@@ -417,13 +414,10 @@ impl<D: Disk> StreamWalk<D> {
         Ok(Box::new(std::iter::from_fn(move || {
             while behind > first {
                 let position = next.take()?;
-                match self.postings.last_to(position.previous()) {
-                    Ok(found) => next = found,
-                    Err(error) => return Some(Err(error)),
-                }
-                let event = match self.reader.event_at(position) {
-                    Ok(event) if !event.is_in(&self.stream) => continue,
-                    Ok(event) => event,
+                let found = self.postings.last_to(position.previous());
+                let event = match self.step(position, found, &mut next) {
+                    Ok(Some(event)) => event,
+                    Ok(None) => continue,
                     Err(error) => return Some(Err(error)),
                 };
                 let version = event.stream_version();
@@ -438,6 +432,18 @@ impl<D: Disk> StreamWalk<D> {
             }
             None
         })))
+    }
+
+    /// Remembers the next posting and reads the event at this one; `None` if it is of another stream.
+    fn step(
+        &self,
+        position: GlobalPosition,
+        found: Result<Option<GlobalPosition>>,
+        next: &mut Option<GlobalPosition>,
+    ) -> Result<Option<RecordedEvent>> {
+        *next = found?;
+        let event = self.reader.event_at(position)?;
+        Ok(event.is_in(&self.stream).then_some(event))
     }
 
     /// Returns the posting of the stream's event with this version, or of its newest one.
