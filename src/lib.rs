@@ -46,7 +46,7 @@
 //!
 //! - `json`: payloads as JSON, `NewEvent::json` and `RecordedEvent::decode_json`.
 //! - `cli`: the program `annals`.
-//! - `testing`: the conformance suite, to hold a backend of your own to the contract.
+//! - `testing`: the conformance suite, to hold a store that wraps one of these to the contract.
 //!
 //! # Where to read next
 //!

@@ -80,8 +80,8 @@ macro_rules! id {
             ///
             /// # Errors
             ///
-            /// [`Error::InvalidName`] when the text is empty, longer than 255 bytes or holds a
-            /// control character.
+            /// [`Error::InvalidName`] when the text is empty or holds a control character,
+            /// [`Error::Limit`] when it is longer than 255 bytes.
             pub fn new(text: impl AsRef<str>) -> Result<Self> {
                 Id::parse($what, text.as_ref()).map(Self)
             }
@@ -212,8 +212,8 @@ impl StreamId {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidName`] when the type does not match `[A-Za-z0-9_.-]{1,128}` or the id is not
-    /// 1 to 255 bytes without control characters.
+    /// [`Error::InvalidName`] when the type does not match `[A-Za-z0-9_.-]+` or the id is empty or holds
+    /// a control character, [`Error::Limit`] when the type is longer than 128 bytes or the id than 255.
     pub fn new(aggregate_type: impl AsRef<str>, aggregate_id: impl AsRef<str>) -> Result<Self> {
         Self::of(aggregate_type, AggregateId::new(aggregate_id)?)
     }
@@ -222,7 +222,8 @@ impl StreamId {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidName`] when the type does not match `[A-Za-z0-9_.-]{1,128}`.
+    /// [`Error::InvalidName`] when the type does not match `[A-Za-z0-9_.-]+`, [`Error::Limit`] when it is
+    /// longer than 128 bytes.
     ///
     /// # Examples
     ///

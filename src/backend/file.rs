@@ -200,7 +200,8 @@ impl FileStore {
     /// Opens a store for reading as it is now, beside a writer if there is one. Changes nothing.
     ///
     /// A damaged store opens as well: all that verifies can be read, and [`findings`](Self::findings)
-    /// tells what can not.
+    /// tells what can not. Where runs of the index are missing, their part of it is kept in memory, since
+    /// nothing may be written.
     ///
     /// # Errors
     ///
