@@ -282,7 +282,9 @@ pub(crate) fn check_text(what: &'static str, text: &str, bytes_max: u32) -> Resu
     if text.len() > bytes_max as usize {
         return Err(Error::Limit { what, limit: bytes_max.into(), actual: text.len() as u64 });
     }
-    if text.chars().any(char::is_control) {
+    // Nearly every name is of plain ASCII, and that is told without decoding characters.
+    let is_plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if !is_plain && text.chars().any(char::is_control) {
         return Err(Error::invalid_name(what, text, "it holds a control character"));
     }
     Ok(())

@@ -12,7 +12,7 @@ mod recorded;
 pub use new::NewEvent;
 pub use recorded::RecordedEvent;
 
-pub(crate) use recorded::{EventParts, IdSpan, Span};
+pub(crate) use recorded::{EventParts, IdSpan, ShortSpan, Span};
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -4,7 +4,6 @@
 //! of `format`.
 
 use std::fmt;
-use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
@@ -19,39 +18,56 @@ use crate::stream::{AggregateId, IdRef, StreamId};
 use crate::timestamp::Timestamp;
 
 /// Where a part of an event lies within the event's bytes.
-pub(crate) type Span = Range<u32>;
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) length: u32,
+}
 
-/// An id within the event's bytes, or the UUID that it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// As [`Span`], for what stands before metadata and payload: all that is bounded by 64 KiB.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ShortSpan {
+    pub(crate) start: u16,
+    pub(crate) length: u16,
+}
+
+/// Where an id lies within the event's bytes.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum IdSpan {
-    Uuid(Uuid),
-    Text(Span),
+    /// The offset of its 16 bytes.
+    Uuid(u16),
+    Text(ShortSpan),
 }
 
 /// Everything about a recorded event that is not in its bytes, and where the rest lies in them.
 ///
+/// Small on purpose: an event is moved several times on its way to whoever reads it.
+///
 /// Whoever makes one guarantees that the spans lie within the bytes and that those of texts are
 /// UTF-8 that keeps the rules of names.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct EventParts {
     pub(crate) global_position: GlobalPosition,
     pub(crate) stream_version: StreamVersion,
     pub(crate) recorded_at: Timestamp,
     pub(crate) occurred_at: Timestamp,
-    pub(crate) event_id: EventId,
     pub(crate) event_version: u32,
-    pub(crate) content_type: ContentType,
-    pub(crate) correlation_id: Option<Uuid>,
-    pub(crate) causation_id: Option<Uuid>,
-    pub(crate) aggregate_type: Span,
-    pub(crate) aggregate_id: IdSpan,
-    pub(crate) event_type: Span,
-    pub(crate) tenant: Option<IdSpan>,
-    pub(crate) actor: Option<IdSpan>,
-    pub(crate) tags: Span,
     pub(crate) metadata: Span,
     pub(crate) payload: Span,
+    /// The offset of the event id's 16 bytes, as those of the other two.
+    pub(crate) event_id: u16,
+    pub(crate) correlation_id: Option<u16>,
+    pub(crate) causation_id: Option<u16>,
+    pub(crate) content_type: ContentType,
+    pub(crate) aggregate_type: ShortSpan,
+    pub(crate) aggregate_id: IdSpan,
+    pub(crate) event_type: ShortSpan,
+    pub(crate) tenant: Option<IdSpan>,
+    pub(crate) actor: Option<IdSpan>,
+    pub(crate) tags: ShortSpan,
 }
+
+const _: () = assert!(size_of::<RecordedEvent>() <= 128, "two cache lines");
 
 /// An event as the store gives it back.
 ///
@@ -101,17 +117,17 @@ impl RecordedEvent {
             stream_version,
             recorded_at,
             occurred_at: event.occurred_at.unwrap_or(recorded_at),
-            event_id: event.event_id,
             event_version: event.event_version,
             content_type: event.content_type,
-            correlation_id: event.correlation_id,
-            causation_id: event.causation_id,
-            aggregate_type: packing.add(stream.aggregate_type().as_bytes()),
+            event_id: packing.add_uuid(event.event_id.as_uuid()),
+            correlation_id: event.correlation_id.map(|id| packing.add_uuid(id)),
+            causation_id: event.causation_id.map(|id| packing.add_uuid(id)),
+            aggregate_type: packing.add_short(stream.aggregate_type().as_bytes()),
             aggregate_id: packing.add_id(stream.aggregate_id().as_ref()),
-            event_type: packing.add(event.event_type.as_bytes()),
+            event_type: packing.add_short(event.event_type.as_bytes()),
             tenant: event.tenant.as_ref().map(|tenant| packing.add_id(tenant.as_ref())),
             actor: event.actor.as_ref().map(|actor| packing.add_id(actor.as_ref())),
-            tags: packing.add(joined_tags(&event.tags).as_bytes()),
+            tags: packing.add_short(joined_tags(&event.tags).as_bytes()),
             metadata: packing.add(&encoded_metadata(&event.metadata)?),
             payload: packing.add(&event.payload),
         };
@@ -143,12 +159,12 @@ impl RecordedEvent {
 
     /// Returns the event id.
     pub fn event_id(&self) -> EventId {
-        self.parts.event_id
+        EventId::from_uuid(self.uuid(self.parts.event_id))
     }
 
     /// Returns the event type.
     pub fn event_type(&self) -> &str {
-        self.text(&self.parts.event_type)
+        self.text(self.parts.event_type)
     }
 
     /// Returns the version of the payload's schema.
@@ -170,45 +186,49 @@ impl RecordedEvent {
 
     /// Tells whether the event belongs to `stream`.
     pub fn is_in(&self, stream: &StreamId) -> bool {
-        self.aggregate_id() == stream.aggregate_id().as_ref()
-            && self.aggregate_type() == stream.aggregate_type()
+        let is_id = match (self.parts.aggregate_id, stream.aggregate_id().as_ref()) {
+            (IdSpan::Uuid(start), IdRef::Uuid(uuid)) => self.uuid(start) == uuid,
+            (IdSpan::Text(span), IdRef::Text(text)) => self.short(span) == text.as_bytes(),
+            _ => false,
+        };
+        is_id && self.short(self.parts.aggregate_type) == stream.aggregate_type().as_bytes()
     }
 
     /// Returns the aggregate type.
     pub fn aggregate_type(&self) -> &str {
-        self.text(&self.parts.aggregate_type)
+        self.text(self.parts.aggregate_type)
     }
 
     /// Returns the aggregate id.
     pub fn aggregate_id(&self) -> IdRef<'_> {
-        self.id(&self.parts.aggregate_id)
+        self.id(self.parts.aggregate_id)
     }
 
     /// Returns the tenant the event belongs to, if any.
     #[doc(alias = "tenant_id")]
     pub fn tenant(&self) -> Option<IdRef<'_>> {
-        self.parts.tenant.as_ref().map(|tenant| self.id(tenant))
+        self.parts.tenant.map(|tenant| self.id(tenant))
     }
 
     /// Returns who caused the event, if recorded.
     #[doc(alias = "actor_id")]
     pub fn actor(&self) -> Option<IdRef<'_>> {
-        self.parts.actor.as_ref().map(|actor| self.id(actor))
+        self.parts.actor.map(|actor| self.id(actor))
     }
 
     /// Returns the id shared by everything that one request led to, if recorded.
     pub fn correlation_id(&self) -> Option<Uuid> {
-        self.parts.correlation_id
+        self.parts.correlation_id.map(|start| self.uuid(start))
     }
 
     /// Returns the id of what directly led to this event, if recorded.
     pub fn causation_id(&self) -> Option<Uuid> {
-        self.parts.causation_id
+        self.parts.causation_id.map(|start| self.uuid(start))
     }
 
     /// Iterates over the tags, in the order in which they were given.
     pub fn tags(&self) -> impl Iterator<Item = &str> {
-        self.text(&self.parts.tags).split(TAG_SEPARATOR).filter(|tag| !tag.is_empty())
+        self.text(self.parts.tags).split(TAG_SEPARATOR).filter(|tag| !tag.is_empty())
     }
 
     /// Tells whether the event has a tag.
@@ -223,7 +243,7 @@ impl RecordedEvent {
     /// [`Error::Payload`] when the recorded bytes are no metadata, which only a faulty writer can
     /// bring about.
     pub fn metadata(&self) -> Result<Metadata> {
-        match self.slice(&self.parts.metadata) {
+        match self.long(self.parts.metadata) {
             [] => Ok(Metadata::new()),
             bytes => encoding::decode(bytes).map_err(Error::payload),
         }
@@ -236,13 +256,12 @@ impl RecordedEvent {
 
     /// Returns the payload.
     pub fn payload(&self) -> &[u8] {
-        self.slice(&self.parts.payload)
+        self.long(self.parts.payload)
     }
 
     /// Returns the payload as shared bytes, without a copy.
     pub fn payload_bytes(&self) -> Bytes {
-        let Span { start, end } = self.parts.payload;
-        self.bytes.slice(start as usize..end as usize)
+        self.bytes.slice_ref(self.payload())
     }
 
     /// Decodes a payload that was made by [`NewEvent::bincode`].
@@ -292,17 +311,31 @@ impl RecordedEvent {
         serde_json::from_slice(self.payload()).map_err(Error::payload)
     }
 
-    fn slice(&self, span: &Span) -> &[u8] {
-        self.bytes.get(span.start as usize..span.end as usize).unwrap_or_default()
+    fn slice(&self, start: usize, length: usize) -> &[u8] {
+        let rest = self.bytes.get(start..).unwrap_or_default();
+        rest.get(..length).unwrap_or_default()
     }
 
-    fn text(&self, span: &Span) -> &str {
-        std::str::from_utf8(self.slice(span)).unwrap_or_default()
+    fn long(&self, span: Span) -> &[u8] {
+        self.slice(span.start as usize, span.length as usize)
     }
 
-    fn id<'a>(&'a self, span: &'a IdSpan) -> IdRef<'a> {
-        match span {
-            IdSpan::Uuid(uuid) => IdRef::Uuid(*uuid),
+    fn short(&self, span: ShortSpan) -> &[u8] {
+        self.slice(span.start.into(), span.length.into())
+    }
+
+    fn text(&self, span: ShortSpan) -> &str {
+        std::str::from_utf8(self.short(span)).unwrap_or_default()
+    }
+
+    fn uuid(&self, start: u16) -> Uuid {
+        let bytes = self.bytes.get(start.into()..).and_then(<[u8]>::first_chunk);
+        Uuid::from_bytes(bytes.copied().unwrap_or_default())
+    }
+
+    fn id(&self, id: IdSpan) -> IdRef<'_> {
+        match id {
+            IdSpan::Uuid(start) => IdRef::Uuid(self.uuid(start)),
             IdSpan::Text(span) => IdRef::Text(self.text(span)),
         }
     }
@@ -331,8 +364,8 @@ impl PartialEq for RecordedEvent {
             (parts.global_position, parts.stream_version, parts.recorded_at, parts.occurred_at)
         };
         let origin = |event: &Self| {
-            let parts = &event.parts;
-            (parts.event_id, parts.event_version, parts.correlation_id, parts.causation_id)
+            let ids = (event.event_id(), event.correlation_id(), event.causation_id());
+            (ids, event.event_version())
         };
         identity(self) == identity(other)
             && origin(self) == origin(other)
@@ -342,33 +375,43 @@ impl PartialEq for RecordedEvent {
             && self.event_type() == other.event_type()
             && self.tenant() == other.tenant()
             && self.actor() == other.actor()
-            && self.text(&self.parts.tags) == other.text(&other.parts.tags)
-            && self.slice(&self.parts.metadata) == other.slice(&other.parts.metadata)
+            && self.text(self.parts.tags) == other.text(other.parts.tags)
+            && self.long(self.parts.metadata) == other.long(other.parts.metadata)
             && self.payload() == other.payload()
     }
 }
 
 impl Eq for RecordedEvent {}
 
-/// Packs the variable parts of an event into one buffer.
+/// Packs the parts of an event into one buffer: first what is short.
 #[derive(Default)]
 struct Packing(BytesMut);
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "names, ids and tags together are smaller than 64 KiB, and an event is smaller than a \
+              commit, whose limit is 64 MiB"
+)]
 impl Packing {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "an event is smaller than a commit, whose limit is 64 MiB"
-    )]
     fn add(&mut self, bytes: &[u8]) -> Span {
         let start = self.0.len() as u32;
         self.0.extend_from_slice(bytes);
-        start..self.0.len() as u32
+        Span { start, length: bytes.len() as u32 }
+    }
+
+    fn add_short(&mut self, bytes: &[u8]) -> ShortSpan {
+        let Span { start, length } = self.add(bytes);
+        ShortSpan { start: start as u16, length: length as u16 }
+    }
+
+    fn add_uuid(&mut self, uuid: Uuid) -> u16 {
+        self.add_short(uuid.as_bytes()).start
     }
 
     fn add_id(&mut self, id: IdRef<'_>) -> IdSpan {
         match id {
-            IdRef::Uuid(uuid) => IdSpan::Uuid(uuid),
-            IdRef::Text(text) => IdSpan::Text(self.add(text.as_bytes())),
+            IdRef::Uuid(uuid) => IdSpan::Uuid(self.add_uuid(uuid)),
+            IdRef::Text(text) => IdSpan::Text(self.add_short(text.as_bytes())),
         }
     }
 }

@@ -20,7 +20,7 @@ use super::layout::{
 use super::{Fault, Location, Salt};
 use crate::error::Result;
 use crate::event::{
-    ContentType, EventId, EventParts, IdSpan, NewEvent, RecordedEvent, Span, TAG_SEPARATOR,
+    ContentType, EventParts, IdSpan, NewEvent, RecordedEvent, ShortSpan, Span, TAG_SEPARATOR,
     encoded_metadata, joined_tags,
 };
 use crate::position::StreamVersion;
@@ -238,17 +238,23 @@ fn parts(own: &[u8], frame: &FrameHeader) -> Result<EventParts, Fault> {
     let event_version = is_set(HAS_EVENT_VERSION).then(|| cursor.take_u32()).transpose()?;
     let correlation_id = is_set(HAS_CORRELATION_ID).then(|| cursor.take_uuid()).transpose()?;
     let causation_id = is_set(HAS_CAUSATION_ID).then(|| cursor.take_uuid()).transpose()?;
-    let aggregate_type = cursor.take(EVENT_AGGREGATE_TYPE_LENGTH.get_u32(own))?;
-    let id_length = EVENT_AGGREGATE_ID_LENGTH.get_u32(own);
+    let aggregate_type = cursor.take_short(EVENT_AGGREGATE_TYPE_LENGTH.get_u16(own))?;
+    let id_length = EVENT_AGGREGATE_ID_LENGTH.get_u16(own);
     let aggregate_id = cursor.take_id(is_set(AGGREGATE_ID_IS_UUID), Some(id_length))?;
-    let event_type = cursor.take(EVENT_TYPE_LENGTH.get_u32(own))?;
+    let event_type = cursor.take_short(EVENT_TYPE_LENGTH.get_u16(own))?;
     let mut optional_id = |has: Flag, is_uuid: Flag| {
         is_set(has).then(|| cursor.take_id(is_set(is_uuid), None)).transpose()
     };
     let tenant = optional_id(HAS_TENANT, TENANT_IS_UUID)?;
     let actor = optional_id(HAS_ACTOR, ACTOR_IS_UUID)?;
-    let tags = cursor.take_section(is_set(HAS_TAGS), EVENT_TAGS_WIDTH)?;
-    let metadata = cursor.take_section(is_set(HAS_METADATA), EVENT_METADATA_WIDTH)?;
+    let tags = match is_set(HAS_TAGS) {
+        true => cursor.take_chunk().map(u16::from_le_bytes).and_then(|it| cursor.take_short(it))?,
+        false => ShortSpan::default(),
+    };
+    let metadata = match is_set(HAS_METADATA) {
+        true => cursor.take_u32().and_then(|length| cursor.take(length))?,
+        false => Span::default(),
+    };
     let payload = cursor.take(EVENT_PAYLOAD_LENGTH.get_u32(own))?;
     if cursor.at != own.len() {
         return Err(Fault::Invalid("length"));
@@ -258,7 +264,7 @@ fn parts(own: &[u8], frame: &FrameHeader) -> Result<EventParts, Fault> {
         stream_version: StreamVersion::new(EVENT_STREAM_VERSION.get(own)),
         recorded_at: frame.recorded_at,
         occurred_at: occurred_at.map_or(frame.recorded_at, Timestamp::from_micros),
-        event_id: EventId::from_uuid(Uuid::from_bytes(EVENT_ID.get_16(own))),
+        event_id: EVENT_ID_START,
         event_version: event_version.unwrap_or(1),
         content_type: content_type(EVENT_CONTENT_TYPE.get(own).to_le_bytes()[0]),
         correlation_id,
@@ -276,33 +282,54 @@ fn parts(own: &[u8], frame: &FrameHeader) -> Result<EventParts, Fault> {
     Ok(parts)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "an offset within the header")]
+const EVENT_ID_START: u16 = EVENT_ID.offset as u16;
+
 /// Holds a decoded event to the rules of names, which its checksum says nothing about.
 fn check_names(own: &[u8], parts: &EventParts) -> Result<(), Fault> {
-    let text = |span: &Span, what| {
-        let bytes = own.get(span.start as usize..span.end as usize).unwrap_or_default();
-        std::str::from_utf8(bytes).map_err(|_| Fault::Invalid(what))
+    let bytes = |span: ShortSpan| {
+        let rest = own.get(span.start.into()..).unwrap_or_default();
+        rest.get(..span.length.into()).unwrap_or_default()
     };
-    let id = |id: &IdSpan, what| match id {
+    if !is_aggregate_type(bytes(parts.aggregate_type)) {
+        return Err(Fault::Invalid("aggregate type"));
+    }
+    let id = |id: IdSpan, what| match id {
         IdSpan::Uuid(_) => Ok(()),
         IdSpan::Text(span) => {
-            let text = text(span, what)?;
-            let is_valid = check_text(what, text, u8::MAX.into()).is_ok();
+            let text = text_of(bytes(span), what)?;
             // As text, what has the form of a UUID would be an id that no name leads to.
-            match is_valid && Uuid::try_parse(text).is_err() {
-                true => Ok(()),
-                false => Err(Fault::Invalid(what)),
+            match Uuid::try_parse(text) {
+                Ok(_) => Err(Fault::Invalid(what)),
+                Err(_) => Ok(()),
             }
         }
     };
-    let aggregate_type = text(&parts.aggregate_type, "aggregate type")?;
-    check_aggregate_type(aggregate_type).map_err(|_| Fault::Invalid("aggregate type"))?;
-    let event_type = text(&parts.event_type, "event type")?;
-    check_text("event type", event_type, u8::MAX.into())
-        .map_err(|_| Fault::Invalid("event type"))?;
-    id(&parts.aggregate_id, "aggregate id")?;
-    parts.tenant.iter().try_for_each(|tenant| id(tenant, "tenant id"))?;
-    parts.actor.iter().try_for_each(|actor| id(actor, "actor id"))?;
-    let tags = text(&parts.tags, "tags")?;
+    text_of(bytes(parts.event_type), "event type")?;
+    id(parts.aggregate_id, "aggregate id")?;
+    parts.tenant.map_or(Ok(()), |tenant| id(tenant, "tenant id"))?;
+    parts.actor.map_or(Ok(()), |actor| id(actor, "actor id"))?;
+    check_tags(bytes(parts.tags))
+}
+
+/// Returns the text that bytes are, if it is a name.
+fn text_of<'a>(bytes: &'a [u8], what: &'static str) -> Result<&'a str, Fault> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Fault::Invalid(what))?;
+    match check_text(what, text, u8::MAX.into()) {
+        Ok(()) => Ok(text),
+        Err(_) => Err(Fault::Invalid(what)),
+    }
+}
+
+fn is_aggregate_type(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| check_aggregate_type(text).is_ok())
+}
+
+fn check_tags(bytes: &[u8]) -> Result<(), Fault> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let tags = std::str::from_utf8(bytes).map_err(|_| Fault::Invalid("tags"))?;
     match tags.chars().any(|character| character.is_control() && character != TAG_SEPARATOR) {
         true => Err(Fault::Invalid("tags")),
         false => Ok(()),
@@ -316,12 +343,22 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    fn take(&mut self, length: u32) -> Result<Span, Fault> {
+    /// Moves on by a length, and returns where that began.
+    fn pass(&mut self, length: usize) -> Result<usize, Fault> {
         let start = self.at;
-        let end = start.checked_add(length as usize).filter(|end| *end <= self.bytes.len());
+        let end = start.checked_add(length).filter(|end| *end <= self.bytes.len());
         self.at = end.ok_or(Fault::Invalid("length"))?;
-        let position = |at: usize| u32::try_from(at).map_err(|_| Fault::Invalid("length"));
-        Ok(position(start)?..position(self.at)?)
+        Ok(start)
+    }
+
+    fn take(&mut self, length: u32) -> Result<Span, Fault> {
+        let start = u32::try_from(self.pass(length as usize)?);
+        start.map(|start| Span { start, length }).map_err(|_| Fault::Invalid("length"))
+    }
+
+    fn take_short(&mut self, length: u16) -> Result<ShortSpan, Fault> {
+        let start = u16::try_from(self.pass(length.into())?);
+        start.map(|start| ShortSpan { start, length }).map_err(|_| Fault::Invalid("length"))
     }
 
     fn take_chunk<const WIDTH: usize>(&mut self) -> Result<[u8; WIDTH], Fault> {
@@ -339,37 +376,24 @@ impl Cursor<'_> {
         self.take_chunk().map(u32::from_le_bytes)
     }
 
-    fn take_uuid(&mut self) -> Result<Uuid, Fault> {
-        self.take_chunk().map(Uuid::from_bytes)
+    fn take_uuid(&mut self) -> Result<u16, Fault> {
+        self.take_short(UUID_BYTES).map(|span| span.start)
     }
 
     /// Takes an id whose length is known, or, when a text, stands before it in one byte.
-    fn take_id(&mut self, is_uuid: bool, known_length: Option<u32>) -> Result<IdSpan, Fault> {
+    fn take_id(&mut self, is_uuid: bool, known_length: Option<u16>) -> Result<IdSpan, Fault> {
         match (is_uuid, known_length) {
-            (true, Some(length)) if length as usize != size_of::<Uuid>() => {
+            (true, Some(length)) if length != UUID_BYTES => {
                 Err(Fault::Invalid("aggregate id length"))
             }
             (true, _) => Ok(IdSpan::Uuid(self.take_uuid()?)),
-            (false, Some(length)) => Ok(IdSpan::Text(self.take(length)?)),
+            (false, Some(length)) => Ok(IdSpan::Text(self.take_short(length)?)),
             (false, None) => {
                 let [length] = self.take_chunk()?;
-                Ok(IdSpan::Text(self.take(length.into())?))
-            }
-        }
-    }
-
-    /// Takes a part that is there when its flag is set, and whose length stands before it.
-    fn take_section(&mut self, is_there: bool, width: usize) -> Result<Span, Fault> {
-        match (is_there, width) {
-            (false, _) => self.take(0),
-            (true, EVENT_TAGS_WIDTH) => {
-                let length = u16::from_le_bytes(self.take_chunk()?);
-                self.take(length.into())
-            }
-            (true, _) => {
-                let length = self.take_u32()?;
-                self.take(length)
+                Ok(IdSpan::Text(self.take_short(length.into())?))
             }
         }
     }
 }
+
+const UUID_BYTES: u16 = 16;
