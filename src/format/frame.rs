@@ -369,21 +369,32 @@ impl Frame {
     }
 }
 
-/// Verifies and decodes one event out of its frame. `own` starts with the event and may go on
-/// behind it, `frame_header` is the header of its frame.
+/// Verifies and decodes one event out of its frame: `own` is the event without padding, `frame` the
+/// header of its frame.
 pub(crate) fn single_event(
+    own: Bytes,
+    frame: &FrameHeader,
+    salt: Salt,
+    location: Location,
+) -> Result<RecordedEvent, Fault> {
+    match EventPlace::read(&own).index < frame.event_count {
+        true => event::decode(own, frame, salt, location),
+        false => Err(Fault::Invalid("place of an event")),
+    }
+}
+
+/// As [`single_event`], from raw bytes as a file has them: `own` may go on behind the event.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn single_event_in(
     own: &Bytes,
     frame_header: &[u8],
     salt: Salt,
     location: Location,
 ) -> Result<RecordedEvent, Fault> {
     let header = FrameHeader::read(frame_header)?;
-    let place = EventPlace::read(own);
-    if place.index >= header.event_count {
-        return Err(Fault::Invalid("place of an event"));
-    }
-    match own.len() >= place.length as usize {
-        true => event::decode(own.slice(..place.length as usize), &header, salt, location),
+    let length = EventPlace::read(own).length as usize;
+    match own.len() >= length {
+        true => single_event(own.slice(..length), &header, salt, location),
         false => Err(Fault::Short),
     }
 }

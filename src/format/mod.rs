@@ -16,6 +16,8 @@ mod store;
 mod tests;
 
 pub(crate) use event::EventPlace;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use frame::single_event_in;
 pub(crate) use frame::{Frame, FrameHeader, FrameKind, PackedFrame, Stamp, single_event};
 pub(crate) use layout::{ALIGNMENT, FORMAT_VERSION, SEGMENT_OVERHEAD};
 pub(crate) use run::{

@@ -16,7 +16,7 @@ use crate::format::{
     POSTING_BLOCK_BYTES, RUN_PAGE_BYTES, Reference, RunHeader, block_start, decode_block,
     decode_location, decode_short_list, filter_may_hold, list_counts, range_of, share_of,
 };
-use crate::io::{Disk, DiskFile, OpenMode, Piece};
+use crate::io::{Disk, DiskFile, OpenMode, Piece, ViewedFile};
 use crate::position::GlobalPosition;
 
 const SUFFIX: &str = ".run";
@@ -79,12 +79,10 @@ impl From<Fault> for Unusable {
 #[derive(Debug)]
 pub(crate) struct Run<F> {
     header: RunHeader,
-    file: F,
+    file: ViewedFile<F>,
     /// One bit a page: set once the page has been checked.
     checked: Box<[AtomicU64]>,
     checksums: Bytes,
-    /// The whole file, where it is mapped: a run never changes.
-    whole: Option<Bytes>,
 }
 
 impl<F: DiskFile> Run<F> {
@@ -108,14 +106,14 @@ impl<F: DiskFile> Run<F> {
             return Err(Unusable("its length is not what its header says".to_owned()));
         }
         let pages = header.checksums_offset / PAGE;
-        let checksums = view(&file, header.checksums_offset, pages * 4)?;
+        let file = ViewedFile::new(file);
+        let checksums = whole_bytes(&file, header.checksums_offset, pages * 4)?;
         if crc32fast::hash(&checksums) != header.checksums_crc {
             return Err(Unusable("the checksum of its checksums does not match".to_owned()));
         }
         let words = usize::try_from(pages.div_ceil(64)).unwrap_or(usize::MAX);
         let checked = std::iter::repeat_with(|| AtomicU64::new(0)).take(words).collect();
-        let whole = file.mapped()?.filter(|whole| whole.len() as u64 == header.length);
-        Ok(Self { header, file, checked, checksums, whole })
+        Ok(Self { header, file, checked, checksums })
     }
 
     pub(crate) fn header(&self) -> &RunHeader {
@@ -131,7 +129,7 @@ impl<F: DiskFile> Run<F> {
     }
 
     pub(crate) fn file(&self) -> &F {
-        &self.file
+        self.file.file()
     }
 
     /// Returns a range of bytes, after checking the pages that it lies in.
@@ -147,7 +145,7 @@ impl<F: DiskFile> Run<F> {
     /// Returns a range of bytes as they are.
     fn piece(&self, offset: u64, length: u64) -> Result<Piece<'_>, Unusable> {
         let wanted = usize::try_from(length).map_err(|_| Unusable("it is too long".to_owned()))?;
-        let piece = Piece::of(self.whole.as_ref(), &self.file, offset, wanted)?;
+        let piece = self.file.piece(offset, wanted)?;
         match piece.len() == wanted {
             true => Ok(piece),
             false => Err(Unusable("it is cut short".to_owned())),
@@ -190,9 +188,7 @@ impl<F: DiskFile> Run<F> {
     /// runs in a row, their misses overlap.
     pub(crate) fn touch(&self, term: TermHash) -> u8 {
         let block = range_of(term.get(), self.header.filter_block_count);
-        let offset = self.header.filter_offset + block * FILTER_BLOCK_BYTES as u64;
-        let place = usize::try_from(offset).unwrap_or(usize::MAX);
-        self.whole.as_ref().and_then(|whole| whole.get(place)).copied().unwrap_or_default()
+        self.file.touch(self.header.filter_offset + block * FILTER_BLOCK_BYTES as u64)
     }
 
     /// Looks a term up.
@@ -292,9 +288,14 @@ impl<F: DiskFile> Run<F> {
     }
 }
 
-fn view(file: &impl DiskFile, offset: u64, length: u64) -> Result<Bytes, Unusable> {
+/// Returns all bytes of a range.
+fn whole_bytes<F: DiskFile>(
+    file: &ViewedFile<F>,
+    offset: u64,
+    length: u64,
+) -> Result<Bytes, Unusable> {
     let wanted = usize::try_from(length).map_err(|_| Unusable("it is too long".to_owned()))?;
-    let bytes = file.view(offset, wanted)?;
+    let bytes = file.bytes(offset, wanted)?;
     match bytes.len() == wanted {
         true => Ok(bytes),
         false => Err(Unusable("it is cut short".to_owned())),

@@ -1,7 +1,7 @@
 //! Maps of files, and the one call to the system that no safe crate offers.
 //!
 //! The only module with `unsafe`. Knows files, not what is in them; who may look at which range is
-//! argued here and kept by the callers of [`DiskFile::view`](crate::io::DiskFile::view).
+//! argued here and kept by the callers of [`ViewedFile`](crate::io::ViewedFile).
 
 #![expect(
     unsafe_code,
@@ -10,75 +10,68 @@
 
 use std::fs::File;
 use std::io::Result;
+use std::slice;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use memmap2::MmapOptions;
-use parking_lot::RwLock;
+use memmap2::{MmapOptions, MmapRaw};
 
-/// How much a file must have grown before it is mapped anew; what is beyond the map until then is
-/// read. Bounds how often a file that grows by small writes is mapped: 64 times for 64 MiB.
-const REMAP_GROWTH_BYTES_MIN: usize = 1024 * 1024;
-
-/// A read-only map of a file, made when first looked at.
-#[derive(Debug, Default)]
-pub(super) struct LazyMap(RwLock<State>);
-
-#[derive(Debug, Default)]
-enum State {
-    #[default]
-    Unmapped,
-    Mapped(Bytes),
-    /// The file can not be mapped, and it is not tried again.
-    Refused,
+/// A read-only map of a file, as long as the file was when it was mapped.
+///
+/// Clones are the same map. It stays valid when the file grows, is closed or is removed.
+#[derive(Debug, Clone)]
+pub(crate) struct Map {
+    raw: Arc<MmapRaw>,
+    /// The same bytes, for slices that outlive the map.
+    shared: Bytes,
 }
 
-impl LazyMap {
-    /// Returns a range of the file, or `None` when the map does not cover it.
-    pub(super) fn view(&self, file: &File, offset: u64, len: usize) -> Option<Bytes> {
+/// Keeps a map alive for the slices that are taken of it.
+struct Owner(Arc<MmapRaw>);
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: The map exists as long as `self`. `Bytes` calls this once, for an address and a
+        // length; nothing is read through the slice, and slicing a `Bytes` reads nothing either.
+        unsafe { slice::from_raw_parts(self.0.as_ptr(), self.0.len()) }
+    }
+}
+
+impl Map {
+    /// Maps a file; `None` for an empty one.
+    pub(super) fn of(file: &File) -> Result<Option<Self>> {
+        let Ok(len) = usize::try_from(file.metadata()?.len()) else { return Ok(None) };
+        if len == 0 {
+            return Ok(None);
+        }
+        let raw = Arc::new(MmapOptions::new().len(len).map_raw_read_only(file)?);
+        let shared = Bytes::from_owner(Owner(Arc::clone(&raw)));
+        Ok(Some(Self { raw, shared }))
+    }
+
+    /// Returns a range, `None` for one that the map does not cover.
+    pub(crate) fn get(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let start = self.start_of(offset, len)?;
+        // SAFETY: The range lies within the map, which exists as long as `self`. Its pages exist: the
+        // map is as long as the file was, and a file of a store is never made shorter while the
+        // store lives (`DiskFile::set_len`); another program that does so breaks the store in every
+        // mode. Its bytes stay unchanged: callers ask for nothing but ranges below the durable end
+        // of a segment, or of runs, and those are never written again. A slice of only that range
+        // is made, never one of bytes that may still be written.
+        Some(unsafe { slice::from_raw_parts(self.raw.as_ptr().add(start), len) })
+    }
+
+    /// As [`get`](Self::get), as bytes that keep the map alive.
+    pub(crate) fn share(&self, offset: u64, len: usize) -> Option<Bytes> {
+        let start = self.start_of(offset, len)?;
+        Some(self.shared.slice(start..start + len))
+    }
+
+    fn start_of(&self, offset: u64, len: usize) -> Option<usize> {
         let start = usize::try_from(offset).ok()?;
-        let end = start.checked_add(len)?;
-        match &*self.0.read() {
-            State::Mapped(map) if end <= map.len() => return Some(map.slice(start..end)),
-            State::Refused => return None,
-            State::Mapped(_) | State::Unmapped => {}
-        }
-        let map = self.grown(file, end)?;
-        (end <= map.len()).then(|| map.slice(start..end))
+        start.checked_add(len).filter(|end| *end <= self.raw.len())?;
+        Some(start)
     }
-
-    /// Maps the file if it reaches to `end` and has grown enough, and returns its map.
-    fn grown(&self, file: &File, end: usize) -> Option<Bytes> {
-        let len = usize::try_from(file.metadata().ok()?.len()).ok()?;
-        let mut state = self.0.write();
-        let mapped = match &*state {
-            State::Mapped(map) if end <= map.len() => return Some(map.clone()),
-            State::Mapped(map) => map.len() + REMAP_GROWTH_BYTES_MIN,
-            State::Unmapped => end,
-            State::Refused => return None,
-        };
-        if len < end.max(mapped) {
-            return None;
-        }
-        *state = map(file, len).map_or(State::Refused, State::Mapped);
-        match &*state {
-            State::Mapped(map) => Some(map.clone()),
-            State::Unmapped | State::Refused => None,
-        }
-    }
-}
-
-/// Maps the first `len` bytes of a file that is at least that long.
-fn map(file: &File, len: usize) -> Result<Bytes> {
-    // SAFETY: The bytes behind a slice must exist and stay unchanged as long as the slice lives.
-    // They exist: `len` is at most the file's length, checked just before, and a file of a store is
-    // never made shorter while the store lives (`DiskFile::set_len`); another program that does
-    // so breaks the store in every mode. They stay unchanged: a map is only ever looked at through
-    // `LazyMap::view`, whose callers ask for nothing but ranges below the durable end, and those
-    // are never written again. The slice of the whole map that `Bytes::from_owner` takes for a
-    // moment gives it an address and a length; nothing is read through it, and slicing a `Bytes`
-    // reads nothing either.
-    let map = unsafe { MmapOptions::new().len(len).map(file)? };
-    Ok(Bytes::from_owner(map))
 }
 
 /// Writes out a range of a file and waits for it, without flushing the device.

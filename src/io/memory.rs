@@ -11,14 +11,13 @@ use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode, advanced, check_name};
 
 /// What a disk is asked to do, as counted and as made to fail.
 ///
-/// A view is counted as the reads that it takes.
+/// Nothing is mapped: looking at a range is counted as the reads that it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Operation {
     Directory,
@@ -478,9 +477,5 @@ impl DiskFile for MemoryFile {
 
     fn evict(&self) -> Result<()> {
         self.call(Operation::Evict, 0).map(drop)
-    }
-
-    fn view(&self, offset: u64, len: usize) -> Result<Bytes> {
-        self.read_bytes(offset, len)
     }
 }

@@ -10,7 +10,7 @@
 //! 2. Reads and writes are positioned and may be short; [`DiskFile::read_up_to`] and
 //!    [`DiskFile::write_all_at`] loop over short and interrupted calls.
 //! 3. A failed sync is reported as it is and never tried again.
-//! 4. A view never changes, and stays valid when its file grows, is closed or is removed.
+//! 4. What a map or a read gave stays valid and unchanged when its file grows, is closed or is removed.
 
 mod map;
 #[cfg(test)]
@@ -19,16 +19,18 @@ mod platform;
 mod real;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::io::{Error, ErrorKind, Result};
-use std::ops::Deref;
 use std::path::Path;
 
 use bytes::Bytes;
 
+pub(crate) use map::Map;
 #[cfg(test)]
 pub(crate) use memory::{MemoryDisk, Operation};
 pub(crate) use real::{ReadMode, RealDisk};
+pub(crate) use view::{Piece, ViewedFile};
 
 /// Whether [`Disk::directory`] makes what is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,45 +90,6 @@ pub(crate) trait Disk: Clone + Send + Sync + 'static {
     fn lock(&self, name: &str) -> Result<Self::Lock>;
 }
 
-/// A range of a file that nobody writes to any more.
-pub(crate) enum Piece<'a> {
-    /// Borrowed from a map of the whole file: without a lock or a reference count.
-    Mapped(&'a [u8]),
-    /// Viewed.
-    Viewed(Bytes),
-}
-
-impl<'a> Piece<'a> {
-    /// Returns a range, out of the map of the whole file if there is one; fewer bytes only at the end
-    /// of the file.
-    pub(crate) fn of(
-        whole: Option<&'a Bytes>,
-        file: &impl DiskFile,
-        offset: u64,
-        len: usize,
-    ) -> Result<Self> {
-        let mapped = whole.and_then(|whole| {
-            let start = usize::try_from(offset).ok()?;
-            whole.get(start..start.checked_add(len)?)
-        });
-        match mapped {
-            Some(bytes) => Ok(Self::Mapped(bytes)),
-            None => file.view(offset, len).map(Self::Viewed),
-        }
-    }
-}
-
-impl Deref for Piece<'_> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Mapped(bytes) => bytes,
-            Self::Viewed(bytes) => bytes,
-        }
-    }
-}
-
 /// A file, read and written at positions.
 pub(crate) trait DiskFile: Send + Sync + 'static {
     /// Returns the file's length in bytes.
@@ -144,7 +107,7 @@ pub(crate) trait DiskFile: Send + Sync + 'static {
 
     /// Sets the file's length; what is added reads as zeros.
     ///
-    /// A file of which views are taken is never made shorter.
+    /// A file that is mapped is never made shorter.
     fn set_len(&self, len: u64) -> Result<()>;
 
     /// Reserves space for the first `len` bytes and makes the file at least that long; what is
@@ -171,16 +134,10 @@ pub(crate) trait DiskFile: Send + Sync + 'static {
     /// Does nothing where the system has no such call.
     fn evict(&self) -> Result<()>;
 
-    /// Returns the bytes of a range, fewer only at the end of the file: borrowed from a map of the
-    /// file where possible, else read.
+    /// Maps the file as long as it is now; `None` where files are read, and for an empty one.
     ///
-    /// The caller asks only for ranges that nobody writes to any more.
-    fn view(&self, offset: u64, len: usize) -> Result<Bytes>;
-
-    /// Returns the whole file as one view where it is mapped, `None` where views are read.
-    ///
-    /// The caller asks only for files that nobody writes to any more.
-    fn mapped(&self) -> Result<Option<Bytes>> {
+    /// The caller looks only at ranges that nobody writes to any more.
+    fn map(&self) -> Result<Option<Map>> {
         Ok(None)
     }
 

@@ -1,7 +1,7 @@
 //! The disk of the operating system.
 //!
-//! Owns the directory and its files as the system's handles, and how views are taken of them. What
-//! differs between systems is in `platform`.
+//! Owns the directory and its files as the system's handles, and whether they are mapped. What differs
+//! between systems is in `platform`.
 
 #![forbid(unsafe_code)]
 
@@ -12,9 +12,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
-
-use crate::io::map::{self, LazyMap};
+use crate::io::map::{self, Map};
 use crate::io::platform::{self, Directory};
 use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode, check_name};
 
@@ -25,7 +23,7 @@ const LOCK_TRIES: u32 = 20;
 /// How long is waited between two tries: about 100 ms in all.
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// How views of files are taken.
+/// How files are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum ReadMode {
     /// Borrowed from a map of the file, where it can be mapped. A block that the device can not
@@ -51,8 +49,7 @@ pub(crate) struct RealDisk {
 #[derive(Debug)]
 pub(crate) struct RealFile {
     file: File,
-    /// `None` when views are read.
-    map: Option<LazyMap>,
+    read_mode: ReadMode,
 }
 
 /// A lock on a file.
@@ -81,7 +78,7 @@ impl RealDisk {
         Self::open(&path)
     }
 
-    /// Says how views are taken of the files that are opened from now on.
+    /// Says how the files are looked at that are opened from now on.
     #[must_use]
     pub(crate) fn with_read_mode(self, read_mode: ReadMode) -> Self {
         Self { read_mode, ..self }
@@ -146,8 +143,7 @@ impl Disk for RealDisk {
     fn open(&self, name: &str, mode: OpenMode) -> Result<RealFile> {
         check_name(name)?;
         let file = refuse_special(self.directory.open_file(name, mode)?)?;
-        let map = (self.read_mode == ReadMode::Map).then(LazyMap::default);
-        Ok(RealFile { file, map })
+        Ok(RealFile { file, read_mode: self.read_mode })
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
@@ -225,13 +221,10 @@ impl DiskFile for RealFile {
         platform::evict(&self.file)
     }
 
-    fn mapped(&self) -> Result<Option<Bytes>> {
-        let Ok(len) = usize::try_from(self.len()?) else { return Ok(None) };
-        Ok(self.map.as_ref().and_then(|map| map.view(&self.file, 0, len)))
-    }
-
-    fn view(&self, offset: u64, len: usize) -> Result<Bytes> {
-        let mapped = self.map.as_ref().and_then(|map| map.view(&self.file, offset, len));
-        mapped.map_or_else(|| self.read_bytes(offset, len), Ok)
+    fn map(&self) -> Result<Option<Map>> {
+        match self.read_mode {
+            ReadMode::Map => Map::of(&self.file),
+            ReadMode::Read => Ok(None),
+        }
     }
 }

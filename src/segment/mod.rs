@@ -30,7 +30,7 @@ use crate::format::{
     ALIGNMENT, EVENT_HEADER_BYTES, EventPlace, FRAME_HEADER_BYTES, Fault, Footer, FrameHeader,
     Location, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, single_event,
 };
-use crate::io::{Disk, DiskFile, OpenMode, Piece};
+use crate::io::{Disk, DiskFile, OpenMode, Piece, ViewedFile};
 
 const SUFFIX: &str = ".seg";
 const UNFINISHED_SUFFIX: &str = ".tmp";
@@ -79,14 +79,12 @@ fn number_with(file_name: &str, suffix: &str) -> Option<u64> {
 #[derive(Debug)]
 pub(crate) struct Segment<F> {
     header: SegmentHeader,
-    file: F,
+    file: ViewedFile<F>,
     path: PathBuf,
     /// Set when the segment is sealed.
     footer: OnceLock<Footer>,
     /// The offset before which bytes may be handed out.
     readable: AtomicU64,
-    /// The map of the whole file, once it is sealed, where it is mapped.
-    whole: OnceLock<Option<Bytes>>,
     /// Bytes of the file when it was opened.
     file_bytes: u64,
 }
@@ -119,8 +117,8 @@ impl<F: DiskFile> Segment<F> {
 
     /// Puts together a segment whose header is known.
     fn new(header: SegmentHeader, file: F, path: PathBuf, file_bytes: u64) -> Self {
-        let (footer, whole, readable) = (OnceLock::new(), OnceLock::new(), AtomicU64::new(0));
-        Self { header, file, path, footer, readable, whole, file_bytes }
+        let (file, footer) = (ViewedFile::new(file), OnceLock::new());
+        Self { header, file, path, footer, readable: AtomicU64::new(0), file_bytes }
     }
 
     /// Returns the length of the file if it is shorter than it was made.
@@ -139,7 +137,7 @@ impl<F: DiskFile> Segment<F> {
     }
 
     pub(crate) fn file(&self) -> &F {
-        &self.file
+        self.file.file()
     }
 
     pub(crate) fn path(&self) -> &PathBuf {
@@ -171,7 +169,7 @@ impl<F: DiskFile> Segment<F> {
     /// Fills `buffer` from an offset; what lies behind the end of the file reads as zeros.
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
         let length = self
-            .file
+            .file()
             .read_up_to(buffer, offset)
             .map_err(|source| self.read_error(offset, source))?;
         buffer.get_mut(length..).unwrap_or_default().fill(0);
@@ -197,11 +195,28 @@ impl<F: DiskFile> Segment<F> {
     pub(crate) fn event(&self, location: Location) -> Result<RecordedEvent> {
         let offset = self.offset(location);
         let place = self.event_place(location)?;
-        let own = self.view(offset, place.length, "event")?;
         let frame_offset = offset.saturating_sub(place.frame_distance.into());
-        let frame_header = self.piece(frame_offset, FRAME_HEADER_LENGTH, "frame")?;
-        single_event(&own, &frame_header, self.header.salt, location)
+        let frame_header = self.frame_header(self.location(frame_offset))?;
+        self.event_of(&frame_header, location, place)
+    }
+
+    /// Reads and verifies the event at a location, whose frame has the given header.
+    pub(crate) fn event_of(
+        &self,
+        frame: &FrameHeader,
+        location: Location,
+        place: EventPlace,
+    ) -> Result<RecordedEvent> {
+        let offset = self.offset(location);
+        let own = self.bytes(offset, place.length, "event")?;
+        single_event(own, frame, self.header.salt, location)
             .map_err(|fault| self.fault(offset, &fault, "event"))
+    }
+
+    /// Begins to fetch the event at a location, where it is mapped: asked of several in a row, their
+    /// misses overlap.
+    pub(crate) fn touch(&self, location: Location) -> u8 {
+        self.file.touch(self.offset(location))
     }
 
     /// Reads the header of the frame at a location, without verifying it: its events do that.
@@ -221,8 +236,8 @@ impl<F: DiskFile> Segment<F> {
     /// may be written to at any moment, and a damaged length must not lead there.
     fn piece(&self, offset: u64, length: u32, what: &'static str) -> Result<Piece<'_>> {
         self.check_readable(offset, length, what)?;
-        let piece = Piece::of(self.whole(), &self.file, offset, length as usize)
-            .map_err(|source| self.read_error(offset, source))?;
+        let piece = self.file.piece(offset, length as usize);
+        let piece = piece.map_err(|source| self.read_error(offset, source))?;
         match piece.len() == length as usize {
             true => Ok(piece),
             false => Err(self.fault(offset, &Fault::Short, what)),
@@ -230,13 +245,13 @@ impl<F: DiskFile> Segment<F> {
     }
 
     /// As `piece`, as bytes that may be kept.
-    fn view(&self, offset: u64, length: u32, what: &'static str) -> Result<Bytes> {
-        match self.piece(offset, length, what)? {
-            Piece::Viewed(bytes) => Ok(bytes),
-            Piece::Mapped(bytes) => match self.whole() {
-                Some(whole) => Ok(whole.slice_ref(bytes)),
-                None => Ok(Bytes::copy_from_slice(bytes)),
-            },
+    fn bytes(&self, offset: u64, length: u32, what: &'static str) -> Result<Bytes> {
+        self.check_readable(offset, length, what)?;
+        let bytes = self.file.bytes(offset, length as usize);
+        let bytes = bytes.map_err(|source| self.read_error(offset, source))?;
+        match bytes.len() == length as usize {
+            true => Ok(bytes),
+            false => Err(self.fault(offset, &Fault::Short, what)),
         }
     }
 
@@ -246,12 +261,6 @@ impl<F: DiskFile> Segment<F> {
             true => Ok(()),
             false => Err(self.fault(offset, &Fault::Invalid("length"), what)),
         }
-    }
-
-    /// Returns the map of the whole file, once it is sealed and nothing in it changes any more.
-    fn whole(&self) -> Option<&Bytes> {
-        self.footer.get()?;
-        self.whole.get_or_init(|| self.file.mapped().ok().flatten()).as_ref()
     }
 
     fn read_error(&self, offset: u64, source: std::io::Error) -> Error {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::event::{ContentType, EventId, NewEvent, RecordedEvent};
 use crate::format::{
-    EventPlace, FRAME_HEADER_BYTES, Fault, Location, PackedFrame, Salt, Stamp, single_event,
+    EventPlace, FRAME_HEADER_BYTES, Fault, Location, PackedFrame, Salt, Stamp, single_event_in,
 };
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::stream::{ActorId, AggregateId, StreamId, TenantId};
@@ -110,7 +110,7 @@ pub(super) fn single(
     frame_header: &[u8],
     location: Location,
 ) -> Result<RecordedEvent, Fault> {
-    single_event(own, frame_header, some_stamp().salt, location)
+    single_event_in(own, frame_header, some_stamp().salt, location)
 }
 
 /// Any event that a store takes, to any stream.

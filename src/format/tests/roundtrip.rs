@@ -11,7 +11,8 @@ use super::material::{
 };
 use crate::event::NewEvent;
 use crate::format::{
-    Footer, Frame, FrameKind, Location, PackedFrame, SegmentHeader, Stamp, StoreFile, single_event,
+    Footer, Frame, FrameKind, Location, PackedFrame, SegmentHeader, Stamp, StoreFile,
+    single_event_in,
 };
 use crate::limits::COMMIT_EVENTS_MAX;
 use crate::position::{GlobalPosition, StreamVersion};
@@ -67,7 +68,7 @@ proptest! {
 
             let start = location.distance_from(stamp.location) as usize;
             let own = bytes.slice(start..);
-            let single = single_event(&own, &bytes, stamp.salt, *location).unwrap();
+            let single = single_event_in(&own, &bytes, stamp.salt, *location).unwrap();
             prop_assert_eq!(&single, event);
         }
     }

@@ -35,7 +35,7 @@ fn every_operation_can_fail() {
     failed(Operation::SyncDir, &|| disk.sync_dir());
     failed(Operation::Lock, &|| disk.lock("lock").map(drop));
     failed(Operation::Len, &|| file.len().map(drop));
-    failed(Operation::Read, &|| file.view(0, 1).map(drop));
+    failed(Operation::Read, &|| file.read_bytes(0, 1).map(drop));
     failed(Operation::Write, &|| file.write_all_at(b"x", 0));
     failed(Operation::SetLen, &|| file.set_len(0));
     failed(Operation::Allocate, &|| file.allocate(100));

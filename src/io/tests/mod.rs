@@ -7,7 +7,9 @@ mod real;
 
 use std::io::ErrorKind;
 
-use crate::io::{Disk, DiskFile, MakeDirectory, MemoryDisk, OpenMode, ReadMode, RealDisk};
+use crate::io::{
+    Disk, DiskFile, MakeDirectory, MemoryDisk, OpenMode, ReadMode, RealDisk, ViewedFile,
+};
 
 /// Makes a module of tests for each kind of disk, one test for each behaviour.
 macro_rules! on_every_disk {
@@ -131,7 +133,7 @@ fn allocation_adds_zeros_and_never_cuts(disk: &impl Disk) {
     }
     assert_eq!(file.len().unwrap(), 100_000);
     assert!(file.allocated_bytes().unwrap() >= 100_000);
-    assert_eq!(file.view(0, 6).unwrap(), b"0123\0\0"[..]);
+    assert_eq!(file.read_bytes(0, 6).unwrap(), b"0123\0\0"[..]);
 
     file.allocate(10).unwrap();
     file.allocate(0).unwrap();
@@ -252,27 +254,30 @@ fn locks_of_two_names_are_independent(disk: &impl Disk) {
 }
 
 fn a_view_shows_its_range(disk: &impl Disk) {
-    let file = new_file(disk, "file", b"0123456789");
-    assert_eq!(file.view(0, 10).unwrap(), b"0123456789"[..]);
-    assert_eq!(file.view(3, 4).unwrap(), b"3456"[..]);
-    assert!(file.view(3, 0).unwrap().is_empty());
+    let file = ViewedFile::new(new_file(disk, "file", b"0123456789"));
+    for (offset, len, expected) in [(0, 10, "0123456789"), (3, 4, "3456"), (3, 0, "")] {
+        assert_eq!(file.bytes(offset, len).unwrap(), expected);
+        assert_eq!(&*file.piece(offset, len).unwrap(), expected.as_bytes());
+    }
 }
 
 fn a_view_is_short_only_at_the_end(disk: &impl Disk) {
-    let file = new_file(disk, "file", b"0123456789");
-    assert_eq!(file.view(0, 10).unwrap(), b"0123456789"[..]);
-    assert_eq!(file.view(8, 5).unwrap(), b"89"[..]);
-    assert!(file.view(10, 5).unwrap().is_empty());
-    assert!(file.view(5000, 5).unwrap().is_empty());
-    assert!(new_file(disk, "empty", b"").view(0, 5).unwrap().is_empty());
+    let file = ViewedFile::new(new_file(disk, "file", b"0123456789"));
+    for (offset, len, expected) in [(0, 10, "0123456789"), (8, 5, "89"), (10, 5, ""), (5000, 5, "")]
+    {
+        assert_eq!(file.bytes(offset, len).unwrap(), expected);
+        assert_eq!(&*file.piece(offset, len).unwrap(), expected.as_bytes());
+    }
+    let empty = ViewedFile::new(new_file(disk, "empty", b""));
+    assert!(empty.bytes(0, 5).unwrap().is_empty());
 }
 
 fn a_view_outlives_growth_handle_and_name(disk: &impl Disk) {
-    let file = new_file(disk, "file", b"0123456789");
-    let view = file.view(2, 5).unwrap();
-    file.set_len(4 << 20).unwrap();
-    file.write_all_at(b"tail", 3 << 20).unwrap();
-    let later = file.view(3 << 20, 4).unwrap();
+    let file = ViewedFile::new(new_file(disk, "file", b"0123456789"));
+    let view = file.bytes(2, 5).unwrap();
+    file.file().set_len(4 << 20).unwrap();
+    file.file().write_all_at(b"tail", 3 << 20).unwrap();
+    let later = file.bytes(3 << 20, 4).unwrap();
     drop(file);
     disk.remove("file").unwrap();
     assert_eq!(view, b"23456"[..]);
@@ -280,20 +285,21 @@ fn a_view_outlives_growth_handle_and_name(disk: &impl Disk) {
 }
 
 fn a_view_of_what_was_added_later_is_right(disk: &impl Disk) {
-    let file = new_file(disk, "file", b"0123");
-    assert_eq!(file.view(0, 4).unwrap(), b"0123"[..]);
+    let file = ViewedFile::new(new_file(disk, "file", b"0123"));
+    assert_eq!(file.bytes(0, 4).unwrap(), b"0123"[..]);
     for (offset, len) in [(4, 5), (1 << 20, 2 << 20), (2 << 20, (2 << 20) + 4)] {
-        file.set_len(len).unwrap();
-        file.write_all_at(b"x", offset).unwrap();
-        assert_eq!(file.view(offset, 1).unwrap(), b"x"[..]);
-        assert_eq!(file.view(0, 5).unwrap(), b"0123x"[..]);
+        file.file().set_len(len).unwrap();
+        file.file().write_all_at(b"x", offset).unwrap();
+        assert_eq!(file.bytes(offset, 1).unwrap(), b"x"[..]);
+        assert_eq!(file.bytes(0, 5).unwrap(), b"0123x"[..]);
+        assert_eq!(&*file.piece(0, 5).unwrap(), b"0123x");
     }
 }
 
 fn a_view_takes_no_more_memory_than_the_file_has(disk: &impl Disk) {
-    let file = new_file(disk, "file", b"0123456789");
-    assert_eq!(file.view(1, usize::MAX).unwrap(), b"123456789"[..]);
-    assert!(file.view(u64::MAX, 1 << 40).unwrap().is_empty());
+    let file = ViewedFile::new(new_file(disk, "file", b"0123456789"));
+    assert_eq!(file.bytes(1, usize::MAX).unwrap(), b"123456789"[..]);
+    assert!(file.bytes(u64::MAX, 1 << 40).unwrap().is_empty());
 }
 
 fn a_range_beyond_all_offsets_is_refused(disk: &impl Disk) {

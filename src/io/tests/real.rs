@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use super::{kind, new_file, on_real};
-use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode, ReadMode, RealDisk};
+use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode, ReadMode, RealDisk, ViewedFile};
 
 #[test]
 fn directories_are_created_with_their_parents() {
@@ -43,20 +43,35 @@ fn two_openings_of_a_directory_exclude_each_other_by_its_lock() {
 
 #[test]
 fn views_of_a_mapped_file_share_its_map() {
+    let addresses = |disk: &RealDisk| {
+        let file = ViewedFile::new(new_file(disk, "file", b"0123456789"));
+        let (view, again) = (file.bytes(2, 4).unwrap(), file.bytes(2, 4).unwrap());
+        (file.piece(2, 4).unwrap().as_ptr(), view.as_ptr(), again.as_ptr())
+    };
     on_real(ReadMode::Map, |disk| {
-        let file = new_file(disk, "file", b"0123456789");
-        let (view, again) = (file.view(2, 4).unwrap(), file.view(2, 4).unwrap());
-        assert_eq!(view.as_ptr(), again.as_ptr());
-
-        file.set_len(2 << 20).unwrap();
-        let (view, again) = (file.view(1 << 20, 4).unwrap(), file.view(1 << 20, 4).unwrap());
-        assert_eq!(view.as_ptr(), again.as_ptr());
+        let (piece, view, again) = addresses(disk);
+        assert_eq!([piece, view], [view, again]);
     });
     on_real(ReadMode::Read, |disk| {
-        let file = new_file(disk, "file", b"0123456789");
-        let (view, again) = (file.view(2, 4).unwrap(), file.view(2, 4).unwrap());
-        assert_ne!(view.as_ptr(), again.as_ptr());
+        let (_, view, again) = addresses(disk);
+        assert_ne!(view, again);
     });
+}
+
+#[test]
+fn an_empty_file_is_not_mapped() {
+    on_real(ReadMode::Map, |disk| assert!(new_file(disk, "empty", b"").map().unwrap().is_none()));
+}
+
+#[test]
+fn a_touch_reads_a_byte_of_a_map_only() {
+    let touched = |disk: &RealDisk, offset| {
+        ViewedFile::new(new_file(disk, &format!("file-{offset}"), b"0123")).touch(offset)
+    };
+    on_real(ReadMode::Map, |disk| {
+        assert_eq!([touched(disk, 2), touched(disk, 4), touched(disk, u64::MAX)], [b'2', 0, 0]);
+    });
+    on_real(ReadMode::Read, |disk| assert_eq!(touched(disk, 2), 0));
 }
 
 #[cfg(unix)]

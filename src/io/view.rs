@@ -1,0 +1,77 @@
+//! Looking at ranges of a file: borrowed from a map of it where it is mapped, else read.
+//!
+//! The map is made at the first look and covers the file as long as it is then; what lies behind it
+//! is read. Callers look only at ranges that nobody writes to any more.
+
+#![forbid(unsafe_code)]
+
+use std::io::Result;
+use std::ops::Deref;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use super::DiskFile;
+use super::map::Map;
+
+/// A file that is looked at.
+#[derive(Debug)]
+pub(crate) struct ViewedFile<F> {
+    file: F,
+    map: OnceLock<Option<Map>>,
+}
+
+/// A range of a file.
+pub(crate) enum Piece<'a> {
+    /// Borrowed from a map: without a copy or a reference count.
+    Mapped(&'a [u8]),
+    Read(Bytes),
+}
+
+impl Deref for Piece<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(bytes) => bytes,
+            Self::Read(bytes) => bytes,
+        }
+    }
+}
+
+impl<F: DiskFile> ViewedFile<F> {
+    pub(crate) fn new(file: F) -> Self {
+        Self { file, map: OnceLock::new() }
+    }
+
+    pub(crate) fn file(&self) -> &F {
+        &self.file
+    }
+
+    /// Returns the bytes of a range, fewer only at the end of the file.
+    pub(crate) fn piece(&self, offset: u64, len: usize) -> Result<Piece<'_>> {
+        match self.map().and_then(|map| map.get(offset, len)) {
+            Some(bytes) => Ok(Piece::Mapped(bytes)),
+            None => self.file.read_bytes(offset, len).map(Piece::Read),
+        }
+    }
+
+    /// As [`piece`](Self::piece), as bytes that outlive this and stay as they are.
+    pub(crate) fn bytes(&self, offset: u64, len: usize) -> Result<Bytes> {
+        match self.map().and_then(|map| map.share(offset, len)) {
+            Some(bytes) => Ok(bytes),
+            None => self.file.read_bytes(offset, len),
+        }
+    }
+
+    /// Returns a byte of the file, 0 where it is not mapped: asked for ahead of use, of several places
+    /// in a row, so that the waits for memory overlap.
+    pub(crate) fn touch(&self, offset: u64) -> u8 {
+        let byte = self.map().and_then(|map| map.get(offset, 1));
+        byte.and_then(|byte| byte.first()).copied().unwrap_or_default()
+    }
+
+    fn map(&self) -> Option<&Map> {
+        self.map.get_or_init(|| self.file.map().ok().flatten()).as_ref()
+    }
+}
