@@ -15,7 +15,9 @@ use crate::index::MEMTABLE_EVENTS_MAX;
 use crate::io::{Disk, ReadMode, RealDisk};
 use crate::limits::{Limits, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::store::{Commit, CommitResult, EventStore, Events, GlobalRead, Query, StreamRead};
+use crate::store::{
+    Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, StreamRead,
+};
 use crate::stream::StreamId;
 
 /// How a [`FileStore`] is opened.
@@ -272,6 +274,15 @@ impl EventStore for FileStore {
 
     fn read(&self, query: &Query, options: GlobalRead) -> Result<Events> {
         self.engine.reader().read(query, &options)
+    }
+
+    fn load_stream(&self, stream: &StreamId, options: StreamRead) -> Result<EventStream> {
+        if options.is_whole() {
+            return self.engine.reader().load_whole(stream);
+        }
+        let version = self.stream_version(stream)?;
+        let events = self.read_stream(stream, options.to(version))?.collect::<Result<_>>()?;
+        Ok(EventStream::new(stream.clone(), events, version))
     }
 
     fn stream_version(&self, stream: &StreamId) -> Result<StreamVersion> {

@@ -44,10 +44,7 @@ impl<D: Disk> Log<D> {
 
     /// Returns the segment in which a location lies.
     pub(crate) fn segment_at(&self, location: Location) -> Option<Arc<Segment<D::File>>> {
-        let segments = self.segments.read();
-        let behind = segments.partition_point(|segment| segment.header().base <= location);
-        let segment = segments.get(behind.checked_sub(1)?)?;
-        (location < segment.header().end()).then(|| Arc::clone(segment))
+        segment_in::<D>(&self.segments.read(), location).map(Arc::clone)
     }
 
     /// Returns the segment in which a location lies that the index or a frame has named.
@@ -67,4 +64,14 @@ impl<D: Disk> Log<D> {
     pub(crate) fn event(&self, location: Location) -> Result<RecordedEvent> {
         self.existing_segment_at(location)?.event(location)
     }
+}
+
+/// Returns the segment in which a location lies.
+pub(crate) fn segment_in<D: Disk>(
+    segments: &Segments<D>,
+    location: Location,
+) -> Option<&Arc<Segment<D::File>>> {
+    let behind = segments.partition_point(|segment| segment.header().base <= location);
+    let segment = segments.get(behind.checked_sub(1)?)?;
+    (location < segment.header().end()).then_some(segment)
 }

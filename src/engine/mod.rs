@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod appender;
 mod background;
 mod candidates;
@@ -23,6 +24,7 @@ mod rotation;
 mod scan;
 mod settling;
 mod staged;
+mod stream_walk;
 mod tail;
 #[cfg(test)]
 mod tests;

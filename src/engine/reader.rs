@@ -11,18 +11,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::ahead::Ahead;
 use super::candidates::Candidates;
-use super::log::Log;
+use super::log::{Log, Segments, segment_in};
 use super::scan::PositionScan;
+use super::stream_walk::StreamWalk;
 use crate::error::{Damage, Error, Result};
 use crate::event::{EventId, RecordedEvent};
 use crate::format::{Location, Resume};
 use crate::index::{Entry, Index, Postings, Term, TermHasher, TermList};
 use crate::io::Disk;
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::store::{Direction, Events, GlobalRead, Query, StreamRead};
+use crate::store::{Direction, EventStream, Events, GlobalRead, Query, StreamRead};
 use crate::stream::StreamId;
 use crate::timestamp::Timestamp;
+
+/// Events that a query without a limit is first taken to ask for: who looks for one pays for few.
+const LIKELY_MATCHES: u64 = 4;
 
 /// Reads what is durable.
 pub(crate) struct Reader<D: Disk> {
@@ -112,7 +117,21 @@ impl<D: Disk> Reader<D> {
     /// Returns the event at a position that is at most the durable one.
     pub(crate) fn event_at(&self, position: GlobalPosition) -> Result<RecordedEvent> {
         let location = self.locate(position)?;
-        let event = self.log.event(location).map_err(|error| self.lost_at(position, error))?;
+        self.event_in(&self.log.segments(), position, location)
+    }
+
+    /// As [`event_at`](Self::event_at), where the index says that it is.
+    pub(crate) fn event_in(
+        &self,
+        segments: &Segments<D>,
+        position: GlobalPosition,
+        location: Location,
+    ) -> Result<RecordedEvent> {
+        let event = match segment_in::<D>(segments, location) {
+            Some(segment) => segment.event(location),
+            None => self.log.event(location),
+        };
+        let event = event.map_err(|error| self.lost_at(position, error))?;
         match event.global_position() == position {
             true => Ok(event),
             false => Err(self.lost_at(position, self.misplaced(location))),
@@ -125,6 +144,20 @@ impl<D: Disk> Reader<D> {
             Some(damage) => damage.clone().into(),
             None => Error::Closed,
         })
+    }
+
+    /// Appends where the events at positions are, up to the first that can not be found.
+    pub(crate) fn locate_all(
+        &self,
+        positions: &[GlobalPosition],
+        located: &mut Vec<(GlobalPosition, Location)>,
+    ) -> Result<()> {
+        self.index.locate_all(positions, located);
+        let rest = positions.get(located.len()..).unwrap_or_default();
+        for position in rest {
+            located.push((*position, self.locate(*position)?));
+        }
+        Ok(())
     }
 
     /// Tells whether damage was found when the store was opened.
@@ -141,14 +174,14 @@ impl<D: Disk> Reader<D> {
     }
 
     /// Returns how many positions with good ones behind them were found lost, at least.
-    fn lost_count(&self) -> u64 {
+    pub(crate) fn lost_count(&self) -> u64 {
         let ends =
             self.damage.iter().filter_map(|one| Some((one.first_lost?, one.first_good_after?)));
         ends.map(|(lost, good)| good.distance_from(lost)).fold(0, u64::saturating_add)
     }
 
     /// Returns the error for an event that is not there though a later one of its stream is.
-    fn lost_before(&self, position: GlobalPosition) -> Error {
+    pub(crate) fn lost_before(&self, position: GlobalPosition) -> Error {
         let before =
             self.damage.iter().filter(|one| one.first_lost.is_some_and(|it| it < position));
         match before.max_by_key(|one| one.first_lost) {
@@ -257,18 +290,30 @@ impl<D: Disk> Reader<D> {
         let Some((first, last)) = options.range(StreamVersion::MAX) else {
             return Ok(Events::empty());
         };
-        let postings = self.stream_postings(stream);
-        let walk =
-            StreamWalk { reader: Arc::clone(self), stream: stream.clone(), postings, newest };
-        let events = match options.order() {
-            Direction::Forward => walk.forward(first, last)?,
-            Direction::Backward => walk.backward(first, last)?,
+        let count_max = options.count_max();
+        let walk = StreamWalk {
+            reader: Arc::clone(self),
+            stream: stream.clone(),
+            postings: self.stream_postings(stream),
+            newest,
+            likely: count_max.unwrap_or(u64::MAX),
         };
         let filter = options.passing().clone();
         let passes = move |event: &Result<RecordedEvent>| {
             event.as_ref().map_or(true, |it| filter.matches(it))
         };
-        Ok(limited(events.filter(passes), options.count_max()))
+        Ok(match options.order() {
+            Direction::Forward => limited(walk.forward(first, last)?.filter(passes), count_max),
+            Direction::Backward => limited(walk.backward(first, last)?.filter(passes), count_max),
+        })
+    }
+
+    /// Loads a whole stream: its events and, from the last of them, its version.
+    pub(crate) fn load_whole(self: &Arc<Self>, stream: &StreamId) -> Result<EventStream> {
+        let events = self.read_stream(stream, &StreamRead::new())?;
+        let events = events.collect::<Result<Vec<_>>>()?;
+        let version = events.last().map_or(StreamVersion::ZERO, RecordedEvent::stream_version);
+        Ok(EventStream::new(stream.clone(), events, version))
     }
 
     /// Reads the events of the whole store that match a query.
@@ -294,10 +339,9 @@ impl<D: Disk> Reader<D> {
             let scan = PositionScan::new(reader, first, last);
             return Ok(limited(scan.filter(matches), count_max));
         }
-        let events = candidates
-            .walk(options.order(), first, last)
-            .map(move |position| reader.event_at(position?));
-        Ok(limited(events.filter(matches), count_max))
+        let positions = candidates.walk(options.order(), first, last);
+        let likely = count_max.unwrap_or(LIKELY_MATCHES);
+        Ok(limited(Ahead::new(reader, positions, likely).filter(matches), count_max))
     }
 
     /// Narrows a range of positions to those recorded within the filter's times, by bisection: times
@@ -358,106 +402,5 @@ fn limited(
     match count_max.map(usize::try_from) {
         Some(Ok(count)) => Events::new(events.take(count)),
         Some(Err(_)) | None => Events::new(events),
-    }
-}
-
-type BoxedEvents = Box<dyn Iterator<Item = Result<RecordedEvent>> + Send>;
-
-/// Follows the postings of one stream as they were when the read began.
-struct StreamWalk<D: Disk> {
-    reader: Arc<Reader<D>>,
-    stream: StreamId,
-    postings: Postings<D>,
-    newest: GlobalPosition,
-}
-
-impl<D: Disk> StreamWalk<D> {
-    /// Returns a posting that the event with the version does not come before: the version's own
-    /// rank, which another stream with the same hash can only push back, less the events that may be
-    /// lost before it.
-    fn rank_of(&mut self, version: StreamVersion) -> Result<Option<GlobalPosition>> {
-        let rank = version.previous().get();
-        self.postings.at_rank(rank.saturating_sub(self.reader.lost_count()))
-    }
-
-    /// Gives the versions from `first` to `last`, every one of them or an error for what is lost.
-    fn forward(mut self, first: StreamVersion, last: StreamVersion) -> Result<BoxedEvents> {
-        let mut next = self.rank_of(first)?;
-        let mut wanted = first;
-        Ok(Box::new(std::iter::from_fn(move || {
-            while wanted <= last {
-                let position = next.take().filter(|position| *position <= self.newest)?;
-                let found = self.postings.first_from(position.next());
-                let event = match self.step(position, found, &mut next) {
-                    Ok(Some(event)) => event,
-                    Ok(None) => continue,
-                    Err(error) => return Some(Err(error)),
-                };
-                if event.stream_version() > wanted {
-                    return Some(Err(self.reader.lost_before(position)));
-                }
-                if event.stream_version() == wanted {
-                    wanted = wanted.next();
-                    return Some(Ok(event));
-                }
-            }
-            None
-        })))
-    }
-
-    /// As `forward`, from `last` to `first`.
-    fn backward(mut self, first: StreamVersion, last: StreamVersion) -> Result<BoxedEvents> {
-        let mut next = self.last_at(last)?;
-        // The version of the event before in this walk: the one behind in the stream.
-        let mut behind = StreamVersion::MAX;
-        let mut has_begun = false;
-        Ok(Box::new(std::iter::from_fn(move || {
-            while behind > first {
-                let position = next.take()?;
-                let found = self.postings.last_to(position.previous());
-                let event = match self.step(position, found, &mut next) {
-                    Ok(Some(event)) => event,
-                    Ok(None) => continue,
-                    Err(error) => return Some(Err(error)),
-                };
-                let version = event.stream_version();
-                let skips = std::mem::replace(&mut has_begun, true) && version.next() < behind;
-                behind = version;
-                if skips && version < last {
-                    return Some(Err(self.reader.lost_before(position.next())));
-                }
-                if (first..=last).contains(&version) {
-                    return Some(Ok(event));
-                }
-            }
-            None
-        })))
-    }
-
-    /// Remembers the next posting and reads the event at this one; `None` if it is of another stream.
-    fn step(
-        &self,
-        position: GlobalPosition,
-        found: Result<Option<GlobalPosition>>,
-        next: &mut Option<GlobalPosition>,
-    ) -> Result<Option<RecordedEvent>> {
-        *next = found?;
-        let event = self.reader.event_at(position)?;
-        Ok(event.is_in(&self.stream).then_some(event))
-    }
-
-    /// Returns the posting of the stream's event with this version, or of its newest one.
-    fn last_at(&mut self, version: StreamVersion) -> Result<Option<GlobalPosition>> {
-        let newest = self.newest;
-        let mut candidate = self.rank_of(version)?.filter(|position| *position <= newest);
-        while let Some(position) = candidate {
-            let event = self.reader.event_at(position)?;
-            if event.is_in(&self.stream) && event.stream_version() >= version {
-                return Ok(Some(position));
-            }
-            let later = self.postings.first_from(position.next())?;
-            candidate = later.filter(|position| *position <= newest);
-        }
-        self.postings.last_to(newest)
     }
 }

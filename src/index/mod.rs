@@ -456,22 +456,26 @@ impl<D: Disk> Index<D> {
         let mut mends = 0;
         loop {
             let parts = self.parts();
-            let active = &parts.active;
-            let first = active.first_position();
-            if first > GlobalPosition::ZERO && first <= position {
-                return Ok(active.locate(position));
-            }
-            let number = parts.sealed.partition_point(|part| part.last_position() < position);
-            match parts.sealed.get(number) {
-                None => return Ok(None),
-                Some(part) if position < part.first_position() => return Ok(None),
-                Some(Part::Table(table)) => return Ok(table.locate(position)),
-                Some(Part::Run(run)) => match run.locate(position) {
-                    Ok(location) => return Ok(Some(location)),
-                    Err(fault) => self.mend(run, &fault, &mut mends)?,
-                },
+            match parts.locate(position) {
+                Ok(location) => return Ok(location),
+                Err((run, fault)) => self.mend(run, &fault, &mut mends)?,
             }
         }
+    }
+
+    /// Appends where the events with positions are, up to the first that needs more than a look:
+    /// without anything between two looks that would make one wait for the other.
+    pub(crate) fn locate_all(
+        &self,
+        positions: &[GlobalPosition],
+        located: &mut Vec<(GlobalPosition, Location)>,
+    ) {
+        let parts = self.parts();
+        let look = |position: &GlobalPosition| {
+            let location = parts.locate(*position).ok().flatten();
+            location.map(|location| (*position, location))
+        };
+        located.extend(positions.iter().map_while(look));
     }
 
     /// Returns the postings of a term.
@@ -484,6 +488,23 @@ impl<D: Disk> Index<D> {
         let parts = self.parts();
         let runs = parts.sealed.iter().filter_map(Part::as_run);
         runs.map(|run| run.file().allocated_bytes().unwrap_or_default()).sum()
+    }
+}
+
+impl<D: Disk> Parts<D> {
+    /// Returns where the event with a position is, or the run that can not tell.
+    #[expect(clippy::type_complexity, reason = "the run and what is wrong with it")]
+    fn locate(
+        &self,
+        position: GlobalPosition,
+    ) -> Result<Option<Location>, (&Arc<Run<D::File>>, Unusable)> {
+        let number = self.sealed.partition_point(|part| part.last_position() < position);
+        match self.sealed.get(number) {
+            None => Ok(self.active.locate(position)),
+            Some(part) if position < part.first_position() => Ok(None),
+            Some(Part::Table(table)) => Ok(table.locate(position)),
+            Some(Part::Run(run)) => run.locate(position).map(Some).map_err(|fault| (run, fault)),
+        }
     }
 }
 

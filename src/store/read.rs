@@ -183,6 +183,11 @@ impl<P: Bound> ReadOptions<P> {
         Self { empty, ..self.to(bound.previous()) }
     }
 
+    /// Tells whether nothing is left out and the oldest comes first.
+    pub(crate) fn is_whole(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Returns the first and the last that are read, both included and the last at most
     /// `newest`; `None` when that is nothing.
     pub(crate) fn range(&self, newest: P) -> Option<(P, P)> {

@@ -1,0 +1,99 @@
+//! Reads the events at positions, a batch located ahead of use.
+//!
+//! An event that is not in the processor's caches costs several waits for memory: for its location,
+//! its first bytes, the header of its frame. Asked for one event after another they add up; asked
+//! for a batch at once they overlap. Nothing here decides what is read.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use super::log::{Segments, segment_in};
+use super::reader::Reader;
+use crate::error::{Error, Result};
+use crate::event::RecordedEvent;
+use crate::format::Location;
+use crate::io::Disk;
+use crate::position::GlobalPosition;
+
+/// Positions that are located at once, once a read has shown that it goes on.
+const BATCH_MAX: usize = 32;
+
+/// The events at the positions that an iterator gives. Ends after an error.
+pub(crate) struct Ahead<D: Disk, I> {
+    reader: Arc<Reader<D>>,
+    positions: I,
+    /// How many positions the next batch takes.
+    batch_size: usize,
+    located: Vec<(GlobalPosition, Location)>,
+    /// The segments that the batch lies in.
+    segments: Arc<Segments<D>>,
+    /// How many of them have been given.
+    given: usize,
+    /// What comes after the batch in place of an event.
+    failed: Option<Error>,
+}
+
+impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Ahead<D, I> {
+    /// Starts with batches of the number of events that are likely to be asked for.
+    pub(crate) fn new(reader: Arc<Reader<D>>, positions: I, likely: u64) -> Self {
+        let batch_size = usize::try_from(likely).unwrap_or(usize::MAX).clamp(1, BATCH_MAX);
+        let (located, segments) = (Vec::new(), Arc::default());
+        Self { reader, positions, batch_size, located, segments, given: 0, failed: None }
+    }
+
+    fn locate_batch(&mut self) {
+        self.given = 0;
+        self.located.clear();
+        let mut positions = [GlobalPosition::ZERO; BATCH_MAX];
+        let mut count = 0;
+        for (slot, position) in positions.iter_mut().take(self.batch_size).zip(&mut self.positions)
+        {
+            match position {
+                Ok(position) => *slot = position,
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+            count += 1;
+        }
+        self.batch_size = (self.batch_size * 2).min(BATCH_MAX);
+        let positions = positions.get(..count).unwrap_or_default();
+        if let Err(error) = self.reader.locate_all(positions, &mut self.located) {
+            self.failed = Some(error);
+        }
+        self.segments = self.reader.log().segments();
+        if let [_, _, ..] = self.located.as_slice() {
+            black_box(touch_all::<D>(&self.segments, &self.located));
+        }
+    }
+}
+
+impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Iterator for Ahead<D, I> {
+    type Item = Result<RecordedEvent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.given == self.located.len() && self.failed.is_none() {
+            self.locate_batch();
+        }
+        let Some((position, location)) = self.located.get(self.given).copied() else {
+            return self.failed.take().map(Err);
+        };
+        self.given += 1;
+        Some(self.reader.event_in(&self.segments, position, location))
+    }
+}
+
+/// Begins to fetch events, and then the headers of their frames. What it returns means nothing.
+fn touch_all<D: Disk>(segments: &Segments<D>, located: &[(GlobalPosition, Location)]) -> u8 {
+    let touch = |location| segment_in::<D>(segments, location).map(|it| it.touch(location));
+    let events = located.iter().filter_map(|(_, location)| touch(*location));
+    let seen = events.fold(0, |seen, byte| seen ^ byte);
+    let frames = located.iter().filter_map(|(_, location)| {
+        let segment = segment_in::<D>(segments, *location)?;
+        let place = segment.event_place(*location).ok()?;
+        let offset = segment.offset(*location).saturating_sub(place.frame_distance.into());
+        Some(segment.touch(segment.location(offset)))
+    });
+    frames.fold(seen, |seen, byte| seen ^ byte)
+}
