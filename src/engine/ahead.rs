@@ -86,14 +86,9 @@ impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Iterator for Ahead<D, 
 
 /// Begins to fetch events, and then the headers of their frames. What it returns means nothing.
 fn touch_all<D: Disk>(segments: &Segments<D>, located: &[(GlobalPosition, Location)]) -> u8 {
-    let touch = |location| segment_in::<D>(segments, location).map(|it| it.touch(location));
-    let events = located.iter().filter_map(|(_, location)| touch(*location));
+    let segment = |location| segment_in::<D>(segments, location);
+    let events = located.iter().filter_map(|(_, at)| Some(segment(*at)?.touch(*at)));
     let seen = events.fold(0, |seen, byte| seen ^ byte);
-    let frames = located.iter().filter_map(|(_, location)| {
-        let segment = segment_in::<D>(segments, *location)?;
-        let place = segment.event_place(*location).ok()?;
-        let offset = segment.offset(*location).saturating_sub(place.frame_distance.into());
-        Some(segment.touch(segment.location(offset)))
-    });
+    let frames = located.iter().filter_map(|(_, at)| Some(segment(*at)?.touch_frame(*at)));
     frames.fold(seen, |seen, byte| seen ^ byte)
 }

@@ -188,7 +188,9 @@ impl<F: DiskFile> Run<F> {
     /// runs in a row, their misses overlap.
     pub(crate) fn touch(&self, term: TermHash) -> u8 {
         let block = range_of(term.get(), self.header.filter_block_count);
-        self.file.touch(self.header.filter_offset + block * FILTER_BLOCK_BYTES as u64)
+        let offset = self.header.filter_offset + block * FILTER_BLOCK_BYTES as u64;
+        let byte = self.file.mapped(offset, 1);
+        byte.and_then(|byte| byte.first()).copied().unwrap_or_default()
     }
 
     /// Looks a term up.

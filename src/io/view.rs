@@ -50,7 +50,7 @@ impl<F: DiskFile> ViewedFile<F> {
 
     /// Returns the bytes of a range, fewer only at the end of the file.
     pub(crate) fn piece(&self, offset: u64, len: usize) -> Result<Piece<'_>> {
-        match self.map().and_then(|map| map.get(offset, len)) {
+        match self.mapped(offset, len) {
             Some(bytes) => Ok(Piece::Mapped(bytes)),
             None => self.file.read_bytes(offset, len).map(Piece::Read),
         }
@@ -64,11 +64,9 @@ impl<F: DiskFile> ViewedFile<F> {
         }
     }
 
-    /// Returns a byte of the file, 0 where it is not mapped: asked for ahead of use, of several places
-    /// in a row, so that the waits for memory overlap.
-    pub(crate) fn touch(&self, offset: u64) -> u8 {
-        let byte = self.map().and_then(|map| map.get(offset, 1));
-        byte.and_then(|byte| byte.first()).copied().unwrap_or_default()
+    /// Returns the bytes of a range if they are mapped, without reading them otherwise.
+    pub(crate) fn mapped(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        self.map()?.get(offset, len)
     }
 
     fn map(&self) -> Option<&Map> {

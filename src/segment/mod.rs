@@ -213,10 +213,19 @@ impl<F: DiskFile> Segment<F> {
             .map_err(|fault| self.fault(offset, &fault, "event"))
     }
 
-    /// Begins to fetch the event at a location, where it is mapped: asked of several in a row, their
-    /// misses overlap.
+    /// Returns a byte of the event at a location, 0 where it is not mapped: it begins to fetch the
+    /// event. Asked of several in a row, their misses overlap.
     pub(crate) fn touch(&self, location: Location) -> u8 {
-        self.file.touch(self.offset(location))
+        let byte = self.file.mapped(self.offset(location), 1);
+        byte.and_then(|byte| byte.first()).copied().unwrap_or_default()
+    }
+
+    /// As [`touch`](Self::touch), for the header of the event's frame.
+    pub(crate) fn touch_frame(&self, location: Location) -> u8 {
+        let header = self.file.mapped(self.offset(location), EVENT_HEADER_BYTES);
+        let distance = header.map_or(0, |header| EventPlace::read(header).frame_distance);
+        let offset = self.offset(location).saturating_sub(distance.into());
+        self.touch(self.location(offset))
     }
 
     /// Reads the header of the frame at a location, without verifying it: its events do that.

@@ -127,3 +127,36 @@ fn damage_done_while_a_store_is_open_is_an_error_at_that_event() {
     assert_eq!(damage_of(error.map_or(Ok(()), Err)).file.to_str().unwrap(), frame.path);
     assert_eq!(positions(&read_from(&engine, 3).0), [3]);
 }
+
+#[test]
+fn what_was_located_together_with_a_damaged_event_is_given_up_to_it() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk);
+    append_all(&engine, 1..=100, 8);
+    let whole: Vec<u64> = (1..=100).collect();
+    assert_eq!(versions(&read_stream(&engine, &StreamRead::new()).0), whole);
+    let frame = frame_of(&disk, 50);
+    flip(&disk, &frame.path, frame.end() - 4);
+    let (events, error) = read_stream(&engine, &StreamRead::new());
+    assert_eq!((versions(&events), is_damage(&error)), ((1..=49).collect(), true));
+    let (events, error) = read_stream(&engine, &StreamRead::new().backward());
+    assert_eq!((versions(&events), is_damage(&error)), ((51..=100).rev().collect(), true));
+    let query = Query::category("Test");
+    let (events, error) = split(engine.reader().read(&query, &GlobalRead::new()));
+    assert_eq!((positions(&events), is_damage(&error)), ((1..=49).collect(), true));
+    let (events, error) = split(engine.reader().read(&query, &GlobalRead::new().from(51)));
+    assert_eq!((positions(&events), error.is_none()), ((51..=100).collect(), true));
+}
+
+#[test]
+fn a_limit_reads_no_event_behind_it() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk);
+    append_all(&engine, 1..=100, 8);
+    // An event takes three: its place, the header of its frame, itself.
+    for (limit, reads_max) in [(1, 3), (3, 9)] {
+        let before = disk.calls(Operation::Read);
+        assert_eq!(read_stream(&engine, &StreamRead::new().limit(limit)).0.len() as u64, limit);
+        assert!(disk.calls(Operation::Read) - before <= reads_max);
+    }
+}
