@@ -22,5 +22,6 @@ mod flips;
 mod full_disk;
 mod kills;
 mod openings;
+mod size;
 mod store;
 mod threads;
