@@ -32,7 +32,7 @@ use super::waiter::{Outcome, Summons, Waiter};
 use crate::clock::Stopwatch;
 use crate::error::{Error, PoisonCause, Result};
 use crate::format::{FrameKind, PackedFrame};
-use crate::index::TermList;
+use crate::index::{NewTerms, TermList};
 use crate::io::Disk;
 use crate::limits::{GROUP_BYTES_MAX, Limits};
 use crate::position::GlobalPosition;
@@ -164,6 +164,7 @@ impl<D: Disk> CommitQueue<D> {
     /// Encodes the events of a commit, or those that are to be written.
     fn prepare(&self, commit: &Commit, writes: Option<&[Write]>) -> Result<Prepared> {
         let mut prepared = Prepared::default();
+        let mut terms = NewTerms::new(self.reader.hasher());
         let mut wanted = writes.map(|writes| writes.iter().peekable());
         for (append_index, append) in commit.appends.iter().enumerate() {
             for (event_index, event) in append.events.iter().enumerate() {
@@ -173,7 +174,7 @@ impl<D: Disk> CommitQueue<D> {
                 });
                 if is_wanted {
                     prepared.frame.push(&append.stream, event)?;
-                    prepared.terms.push_new(self.reader.hasher(), &append.stream, event);
+                    terms.push(&mut prepared.terms, &append.stream, event);
                 }
             }
         }

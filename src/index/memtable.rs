@@ -2,7 +2,7 @@
 //!
 //! Covers one interval of positions without a gap. Holds at most [`MEMTABLE_EVENTS_MAX`] events before it is frozen and written as a run.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use parking_lot::RwLock;
@@ -42,12 +42,45 @@ pub(crate) struct Tables {
     pub(crate) resume: Option<Resume>,
 }
 
-type Postings = HashMap<TermHash, Vec<u32>, BuildHasherDefault<Identity>>;
+type Postings = HashMap<TermHash, Slots, BuildHasherDefault<Identity>>;
+
+/// The postings of a term, ascending. Most terms have one: it takes no memory of its own.
+#[derive(Debug)]
+pub(crate) enum Slots {
+    One(u32),
+    Many(Vec<u32>),
+}
+
+impl Slots {
+    pub(crate) fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::One(slot) => std::slice::from_ref(slot),
+            Self::Many(slots) => slots,
+        }
+    }
+
+    /// Adds a posting that follows the last; returns whether it was new.
+    fn push(&mut self, slot: u32) -> bool {
+        match self {
+            Self::One(last) if *last == slot => false,
+            Self::One(first) => {
+                *self = Self::Many(vec![*first, slot]);
+                true
+            }
+            Self::Many(slots) if slots.last() == Some(&slot) => false,
+            Self::Many(slots) => {
+                slots.push(slot);
+                true
+            }
+        }
+    }
+}
 
 impl Memtable {
     /// Adds the events of a frame, which follow the last one.
     pub(crate) fn add<'a>(&self, entries: impl IntoIterator<Item = Entry<'a>>, resume: Resume) {
         let mut tables = self.tables.write();
+        let tables = &mut *tables;
         for Entry { position, location, terms } in entries {
             if tables.locations.is_empty() {
                 tables.first = position;
@@ -56,11 +89,14 @@ impl Memtable {
             let Ok(slot) = u32::try_from(distance) else { return };
             tables.locations.push(location);
             for term in terms {
-                let postings = tables.postings.entry(*term).or_default();
-                if postings.last() != Some(&slot) {
-                    postings.push(slot);
-                    tables.posting_count += 1;
-                }
+                let is_new = match tables.postings.entry(*term) {
+                    hash_map::Entry::Vacant(vacant) => {
+                        vacant.insert(Slots::One(slot));
+                        true
+                    }
+                    hash_map::Entry::Occupied(mut occupied) => occupied.get_mut().push(slot),
+                };
+                tables.posting_count += u64::from(is_new);
             }
         }
         tables.resume = Some(resume);
@@ -102,7 +138,7 @@ impl Memtable {
 
     /// Asks the postings of a term, which are counted from the first position.
     pub(crate) fn postings<T>(&self, term: TermHash, ask: impl FnOnce(&[u32]) -> T) -> T {
-        ask(self.tables.read().postings.get(&term).map(Vec::as_slice).unwrap_or_default())
+        ask(self.tables.read().postings.get(&term).map(Slots::as_slice).unwrap_or_default())
     }
 }
 

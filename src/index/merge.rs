@@ -104,9 +104,10 @@ fn write_tables<D: Disk>(mut writer: RunWriter<'_, D>, tables: &Tables) -> io::R
     for location in &tables.locations {
         writer.push_location(*location)?;
     }
-    let mut terms: Vec<(&TermHash, &Vec<u32>)> = tables.postings.iter().collect();
+    let mut terms: Vec<_> = tables.postings.iter().collect();
     terms.sort_unstable_by_key(|(term, _)| **term);
-    for (term, postings) in terms {
+    for (term, slots) in terms {
+        let postings = slots.as_slice();
         let count = u32::try_from(postings.len()).map_err(io::Error::other)?;
         writer.push_term::<io::Error>(*term, count, postings.iter().copied().map(Ok))?;
     }

@@ -45,7 +45,7 @@ pub(crate) use postings::Postings;
 pub(crate) use runs::Access;
 #[cfg(test)]
 pub(crate) use term::COLLIDING_KEY;
-pub(crate) use term::{Term, TermHash, TermHasher, TermList};
+pub(crate) use term::{NewTerms, Term, TermHash, TermHasher, TermList};
 pub(crate) use verify::RunCheck;
 
 use crate::error::{Error, Result};

@@ -97,6 +97,55 @@ fn hash_id(hasher: &mut SipHasher13, id: IdRef<'_>) {
     }
 }
 
+/// Hashes the terms of events that are to be recorded. Events that follow each other often share their
+/// stream and their type, which are then hashed once.
+#[derive(Debug)]
+pub(crate) struct NewTerms<'a> {
+    hasher: &'a TermHasher,
+    stream: Option<(&'a StreamId, [TermHash; 2])>,
+    event_type: Option<(&'a str, TermHash)>,
+}
+
+impl<'a> NewTerms<'a> {
+    pub(crate) fn new(hasher: &'a TermHasher) -> Self {
+        Self { hasher, stream: None, event_type: None }
+    }
+
+    /// Adds the terms of an event to a list.
+    pub(crate) fn push(&mut self, list: &mut TermList, stream: &'a StreamId, event: &'a NewEvent) {
+        let [stream, aggregate_type] = self.of_stream(stream);
+        let event_id = self.hasher.hash(Term::EventId(event.event_id));
+        let event_type = self.of_type(&event.event_type);
+        list.hashes.extend([stream, event_id, aggregate_type, event_type]);
+        let tenant = event.tenant.as_ref().map(|tenant| tenant.as_ref());
+        let tags = event.tags.iter().map(String::as_str);
+        list.push_optional(self.hasher, tenant, event.correlation_id, tags);
+    }
+
+    fn of_stream(&mut self, stream: &'a StreamId) -> [TermHash; 2] {
+        match self.stream {
+            Some((before, hashes)) if before == stream => hashes,
+            _ => {
+                let aggregate_type = Term::AggregateType(stream.aggregate_type());
+                let hashes = [Term::stream(stream), aggregate_type].map(|it| self.hasher.hash(it));
+                self.stream = Some((stream, hashes));
+                hashes
+            }
+        }
+    }
+
+    fn of_type(&mut self, name: &'a str) -> TermHash {
+        match self.event_type {
+            Some((before, hash)) if before == name => hash,
+            _ => {
+                let hash = self.hasher.hash(Term::EventType(name));
+                self.event_type = Some((name, hash));
+                hash
+            }
+        }
+    }
+}
+
 /// The terms of several events, one list after the other.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TermList {
@@ -106,17 +155,6 @@ pub(crate) struct TermList {
 }
 
 impl TermList {
-    /// Adds an event that is to be recorded.
-    pub(crate) fn push_new(&mut self, hasher: &TermHasher, stream: &StreamId, event: &NewEvent) {
-        self.hashes.push(hasher.hash(Term::stream(stream)));
-        self.hashes.push(hasher.hash(Term::EventId(event.event_id)));
-        self.hashes.push(hasher.hash(Term::AggregateType(stream.aggregate_type())));
-        self.hashes.push(hasher.hash(Term::EventType(&event.event_type)));
-        let tenant = event.tenant.as_ref().map(|tenant| tenant.as_ref());
-        let tags = event.tags.iter().map(String::as_str);
-        self.push_optional(hasher, tenant, event.correlation_id, tags);
-    }
-
     /// Adds an event that is recorded.
     pub(crate) fn push_recorded(&mut self, hasher: &TermHasher, event: &RecordedEvent) {
         let stream = Term::Stream(event.aggregate_type(), event.aggregate_id());
