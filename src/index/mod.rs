@@ -270,7 +270,7 @@ impl<D: Disk> Index<D> {
         let frozen: Vec<_> = self.parts().sealed.iter().filter_map(Part::as_table).collect();
         for frozen in frozen {
             write_table(disk, self.store_id, &frozen)?;
-            let run = self.reopen(&frozen).map_err(|fault| io::Error::other(fault.to_string()))?;
+            let run = self.reopen(disk, &frozen)?;
             self.change(|parts| {
                 for part in &mut parts.sealed {
                     if matches!(part, Part::Table(table) if Arc::ptr_eq(table, &frozen)) {
@@ -307,10 +307,9 @@ impl<D: Disk> Index<D> {
         self.disk.as_ref().filter(|_| !self.is_closed.load(Ordering::Relaxed))
     }
 
-    fn reopen(&self, table: &Memtable) -> Result<Arc<Run<D::File>>, Unusable> {
-        let disk = self.disk.as_ref().ok_or(Unusable("nothing may be written".to_owned()))?;
+    fn reopen(&self, disk: &D, table: &Memtable) -> io::Result<Arc<Run<D::File>>> {
         let interval = (table.first_position(), table.last_position());
-        Run::open(disk, self.store_id, interval).map(Arc::new)
+        Ok(Arc::new(Run::open(disk, self.store_id, interval)?))
     }
 
     /// Merges the smallest group of adjacent runs that is due, if one is; returns whether it did.
@@ -353,9 +352,8 @@ impl<D: Disk> Index<D> {
     ) -> Result<Arc<Run<D::File>>, MergeError> {
         let borrowed: Vec<&Run<D::File>> = inputs.iter().map(Arc::as_ref).collect();
         let interval = merge(disk, self.store_id, &borrowed, pace, &self.is_closing)?;
-        let opened = Run::open(disk, self.store_id, interval);
-        let unopened = |fault: Unusable| io::Error::other(fault.to_string());
-        Ok(Arc::new(opened.map_err(unopened)?))
+        let run = Run::open(disk, self.store_id, interval).map_err(io::Error::from)?;
+        Ok(Arc::new(run))
     }
 
     /// Puts parts in the place of those within an interval, and returns what they replace.
@@ -447,8 +445,7 @@ impl<D: Disk> Index<D> {
         let Some(disk) = self.writable() else { return Ok(Part::Table(table)) };
         let failed = |source| Error::io("write an index run in", disk.path(), source);
         write_table(disk, self.store_id, &table).map_err(failed)?;
-        let run = self.reopen(&table);
-        run.map(Part::Run).map_err(|fault| failed(io::Error::other(fault.to_string())))
+        self.reopen(disk, &table).map(Part::Run).map_err(failed)
     }
 
     /// Returns where the event with a position is; `None` for one that is lost or not there.

@@ -1,10 +1,12 @@
 //! An immutable part of the index on disk, read through views of its file.
 //!
 //! Covers one interval of positions, by which it is named. Every page is checked against its
-//! checksum once after the run is opened, before the first byte of it is believed. A run that fails
-//! anything is [`Unusable`]: it is dropped and made again from the log.
+//! checksum once after the run is opened, before the first byte of it is believed. A run whose bytes
+//! fail anything, or can not be read, is [`Unusable`]: it is dropped and made again from the log. What
+//! the system refuses for other reasons says nothing of the run, and drops none ([`NotOpened`]).
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -63,8 +65,8 @@ impl fmt::Display for Unusable {
     }
 }
 
-impl From<std::io::Error> for Unusable {
-    fn from(error: std::io::Error) -> Self {
+impl From<io::Error> for Unusable {
+    fn from(error: io::Error) -> Self {
         Self(error.to_string())
     }
 }
@@ -72,6 +74,47 @@ impl From<std::io::Error> for Unusable {
 impl From<Fault> for Unusable {
     fn from(fault: Fault) -> Self {
         Self(fault.to_string())
+    }
+}
+
+/// Why a run was not opened.
+#[derive(Debug)]
+pub(crate) enum NotOpened {
+    /// What is there can not be used.
+    Unusable(Unusable),
+    /// The system did not let it be looked at: too many open files, no memory, no permission.
+    Refused(io::Error),
+}
+
+impl NotOpened {
+    fn of_opening(error: io::Error) -> Self {
+        match error.kind() {
+            // Merged away meanwhile, or something else than a file.
+            ErrorKind::NotFound | ErrorKind::InvalidInput => Self::Unusable(error.into()),
+            _ => Self::Refused(error),
+        }
+    }
+
+    fn of_reading(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::OutOfMemory | ErrorKind::PermissionDenied => Self::Refused(error),
+            _ => Self::Unusable(error.into()),
+        }
+    }
+}
+
+impl From<Unusable> for NotOpened {
+    fn from(fault: Unusable) -> Self {
+        Self::Unusable(fault)
+    }
+}
+
+impl From<NotOpened> for io::Error {
+    fn from(reason: NotOpened) -> Self {
+        match reason {
+            NotOpened::Unusable(fault) => Self::other(fault.to_string()),
+            NotOpened::Refused(error) => error,
+        }
     }
 }
 
@@ -90,27 +133,18 @@ impl<F: DiskFile> Run<F> {
     pub(crate) fn open(
         disk: &impl Disk<File = F>,
         store_id: Uuid,
-        (first, last): Interval,
-    ) -> Result<Self, Unusable> {
-        let file = disk.open(&name(first, last), OpenMode::Read)?;
-        let mut page = vec![0; RUN_PAGE_BYTES];
-        let length = file.read_up_to(&mut page, 0)?;
-        let header = RunHeader::decode(page.get(..length).unwrap_or_default())?;
-        if (header.first_position, header.last_position) != (first, last) {
-            return Err(Unusable("it is of another interval than its name says".to_owned()));
-        }
-        if header.store_id != store_id {
-            return Err(Unusable("it is of another store".to_owned()));
-        }
-        if file.len()? != header.length {
-            return Err(Unusable("its length is not what its header says".to_owned()));
+        interval: Interval,
+    ) -> Result<Self, NotOpened> {
+        let name = name(interval.0, interval.1);
+        let file = disk.open(&name, OpenMode::Read).map_err(NotOpened::of_opening)?;
+        let length = file.len().map_err(NotOpened::Refused)?;
+        let header = read_header(&file, store_id, interval)?;
+        if length != header.length {
+            return Err(Unusable("its length is not what its header says".to_owned()).into());
         }
         let pages = header.checksums_offset / PAGE;
         let file = ViewedFile::new(file);
-        let checksums = whole_bytes(&file, header.checksums_offset, pages * 4)?;
-        if crc32fast::hash(&checksums) != header.checksums_crc {
-            return Err(Unusable("the checksum of its checksums does not match".to_owned()));
-        }
+        let checksums = read_checksums(&file, &header, pages)?;
         let words = usize::try_from(pages.div_ceil(64)).unwrap_or(usize::MAX);
         let checked = std::iter::repeat_with(|| AtomicU64::new(0)).take(words).collect();
         Ok(Self { header, file, checked, checksums })
@@ -290,17 +324,36 @@ impl<F: DiskFile> Run<F> {
     }
 }
 
-/// Returns all bytes of a range.
-fn whole_bytes<F: DiskFile>(
+/// Reads the header of a run of this store and interval.
+fn read_header(
+    file: &impl DiskFile,
+    store_id: Uuid,
+    interval: Interval,
+) -> Result<RunHeader, NotOpened> {
+    let mut page = vec![0; RUN_PAGE_BYTES];
+    let length = file.read_up_to(&mut page, 0).map_err(NotOpened::of_reading)?;
+    let header = RunHeader::decode(page.get(..length).unwrap_or_default());
+    let header = header.map_err(Unusable::from)?;
+    if (header.first_position, header.last_position) != interval {
+        return Err(Unusable("it is of another interval than its name says".to_owned()).into());
+    }
+    if header.store_id != store_id {
+        return Err(Unusable("it is of another store".to_owned()).into());
+    }
+    Ok(header)
+}
+
+/// Reads the checksums of the pages.
+fn read_checksums<F: DiskFile>(
     file: &ViewedFile<F>,
-    offset: u64,
-    length: u64,
-) -> Result<Bytes, Unusable> {
-    let wanted = usize::try_from(length).map_err(|_| Unusable("it is too long".to_owned()))?;
-    let bytes = file.bytes(offset, wanted)?;
-    match bytes.len() == wanted {
+    header: &RunHeader,
+    pages: u64,
+) -> Result<Bytes, NotOpened> {
+    let length = usize::try_from(pages * 4).map_err(|_| Unusable("it is too long".to_owned()))?;
+    let bytes = file.bytes(header.checksums_offset, length).map_err(NotOpened::of_reading)?;
+    match bytes.len() == length && crc32fast::hash(&bytes) == header.checksums_crc {
         true => Ok(bytes),
-        false => Err(Unusable("it is cut short".to_owned())),
+        false => Err(Unusable("the checksum of its checksums does not match".to_owned()).into()),
     }
 }
 

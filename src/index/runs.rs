@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::run::{self, Run};
+use super::run::{self, NotOpened, Run};
 use crate::error::{Error, Result};
 use crate::format::Resume;
 use crate::io::Disk;
@@ -30,6 +30,10 @@ pub(crate) enum Access {
 type Runs<D> = Vec<Arc<Run<<D as Disk>::File>>>;
 
 /// Opens the runs that cover the most; what is superseded or unusable is removed when writing.
+///
+/// # Errors
+///
+/// `Error::Io` when the system lets a run not be looked at; nothing is removed then.
 pub(super) fn open_runs<D: Disk>(
     disk: &D,
     access: Access,
@@ -75,10 +79,13 @@ fn open_widest<D: Disk>(
         if is_covered {
             continue;
         }
-        if let Ok(run) = Run::open(disk, store_id, interval)
-            && is_current(&run.header().resume)?
-        {
-            runs.push(Arc::new(run));
+        match Run::open(disk, store_id, interval) {
+            Ok(run) if is_current(&run.header().resume)? => runs.push(Arc::new(run)),
+            Ok(_) | Err(NotOpened::Unusable(_)) => {}
+            Err(NotOpened::Refused(source)) => {
+                let path = disk.path().join(run::name(interval.0, interval.1));
+                return Err(Error::io("open", path, source));
+            }
         }
     }
     Ok(runs)

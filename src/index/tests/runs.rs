@@ -1,9 +1,12 @@
 //! Runs as a set of files: which count, which are removed, and which are merged next.
 
+use std::io::ErrorKind;
+
 use super::*;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::index::run::name;
 use crate::index::runs::{Access, due, open_runs};
+use crate::io::Operation;
 
 fn contents(first: u64, last: u64) -> Contents {
     let count = u32::try_from(last - first + 1).unwrap();
@@ -89,6 +92,53 @@ fn a_run_that_can_not_be_used_is_dropped_and_a_narrower_one_takes_its_place() {
         assert_eq!(opened(&disk), [(1, 10), (21, 30)], "{what}");
         assert_eq!(files(&disk), [file(1, 10), file(21, 30)].into(), "{what}");
     }
+}
+
+#[test]
+fn a_run_that_the_system_does_not_let_be_opened_is_an_error_and_is_not_removed() {
+    // Any failure counted as a run that can not be used, and a writer removed it.
+    let disk = MemoryDisk::new();
+    write(&disk, &[(1, 10), (11, 20)]);
+    let all = files(&disk);
+    let current = |_: &Resume| -> Result<bool> { Ok(true) };
+    // Too many open files has no kind of its own.
+    for kind in [ErrorKind::Other, ErrorKind::OutOfMemory, ErrorKind::PermissionDenied] {
+        for (operation, nth) in [(Operation::Open, 1), (Operation::Open, 2), (Operation::Len, 1)] {
+            disk.fail(operation, nth, kind);
+            let opened = open_runs(&disk, Access::Write, STORE, &current).map(|runs| runs.len());
+            assert!(
+                matches!(&opened, Err(Error::Io { source, .. }) if source.kind() == kind),
+                "{operation:?} {nth}: {opened:?}"
+            );
+            assert_eq!(files(&disk), all);
+        }
+    }
+    assert_eq!(opened(&disk), [(1, 10), (11, 20)]);
+}
+
+#[test]
+fn a_run_whose_bytes_can_not_be_read_is_dropped() {
+    for nth in 1..=2 {
+        let disk = MemoryDisk::new();
+        write(&disk, &[(1, 10), (11, 20)]);
+        disk.fail(Operation::Read, nth, ErrorKind::Other);
+        assert_eq!(opened(&disk), [(11, 20)], "read {nth}");
+        assert_eq!(files(&disk), [file(11, 20)].into());
+    }
+    let disk = MemoryDisk::new();
+    write(&disk, &[(1, 10)]);
+    disk.fail(Operation::Read, 1, ErrorKind::OutOfMemory);
+    let opened = open_runs(&disk, Access::Write, STORE, &|_: &Resume| Ok(true));
+    assert!(matches!(opened, Err(Error::Io { .. })));
+    assert_eq!(files(&disk), [file(1, 10)].into());
+}
+
+#[test]
+fn a_run_that_is_merged_away_while_a_reader_opens_it_is_no_error() {
+    let disk = MemoryDisk::new();
+    write(&disk, &[(1, 10), (11, 20)]);
+    disk.fail(Operation::Open, 1, ErrorKind::NotFound);
+    assert_eq!(opened_until(&disk, Access::Read, u64::MAX), [(11, 20)]);
 }
 
 #[test]
