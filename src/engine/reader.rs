@@ -81,7 +81,7 @@ impl<D: Disk> Reader<D> {
 
     /// Returns the positions of the events that may have a term.
     pub(crate) fn postings(&self, term: Term<'_>) -> Postings<D> {
-        self.index.postings(self.hasher.hash(term))
+        self.index.postings(self.hasher.hash(term), term.id_time())
     }
 
     pub(crate) fn hasher(&self) -> &TermHasher {

@@ -183,7 +183,10 @@ table! {
     RUN_LENGTH: 192, 8, "length", "bytes of the file";
     RUN_LOCATION_WIDTH: 200, 4, "location width", "bytes of a location: 4 or 8";
     RUN_CHECKSUMS_CRC: 204, 4, "checksums crc", "CRC-32 of the checksums";
-    RUN_RESERVED: 208, 3884, "reserved", "zero";
+    RUN_ID_TIME_FIRST: 208, 8, "first id time", "the earliest time in a UUID v7 event id, in milliseconds since 1970";
+    RUN_ID_TIME_LAST: 216, 8, "last id time", "the latest one";
+    RUN_ID_KINDS: 224, 4, "id kinds", "bit 0: there are UUID v7 event ids, else both times are 0; bit 1: there are others; never 0";
+    RUN_RESERVED: 228, 3864, "reserved", "zero";
     RUN_CRC: 4092, 4, "crc", "CRC-32 of the bytes before it";
 }
 

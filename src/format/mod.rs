@@ -8,6 +8,7 @@
 
 mod event;
 mod frame;
+mod id_times;
 mod layout;
 mod run;
 mod segment;
@@ -19,6 +20,7 @@ pub(crate) use event::EventPlace;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use frame::single_event_in;
 pub(crate) use frame::{Frame, FrameHeader, FrameKind, PackedFrame, Stamp, single_event};
+pub(crate) use id_times::{IdTime, IdTimes};
 pub(crate) use layout::{ALIGNMENT, FORMAT_VERSION, SEGMENT_OVERHEAD};
 pub(crate) use run::{
     BUCKET_BYTES, BUCKET_ENTRIES_MAX, BlockBuilder, Bucket, FILTER_BLOCK_BYTES, Found,

@@ -11,11 +11,12 @@ use super::layout::{
     RUN_CHECKSUMS_CRC, RUN_CHECKSUMS_OFFSET, RUN_CRC, RUN_END, RUN_END_EPOCH, RUN_END_EVENT_COUNT,
     RUN_END_FIRST_POSITION, RUN_END_FRAME_COUNT, RUN_END_FRAMES_CRC, RUN_END_RECORDED_AT,
     RUN_END_SEGMENT, RUN_FILE_MAGIC, RUN_FILTER_BLOCK_COUNT, RUN_FILTER_OFFSET, RUN_FIRST_POSITION,
-    RUN_FLAGS, RUN_HEADER, RUN_KEY_COUNT, RUN_LAST_FRAME, RUN_LAST_FRAME_CRC, RUN_LAST_POSITION,
-    RUN_LENGTH, RUN_LOCATION_WIDTH, RUN_LOCATIONS_OFFSET, RUN_MAGIC, RUN_POSTING_COUNT,
-    RUN_POSTINGS_OFFSET, RUN_RESERVED, RUN_STORE_ID, RUN_VERSION,
+    RUN_FLAGS, RUN_HEADER, RUN_ID_KINDS, RUN_ID_TIME_FIRST, RUN_ID_TIME_LAST, RUN_KEY_COUNT,
+    RUN_LAST_FRAME, RUN_LAST_FRAME_CRC, RUN_LAST_POSITION, RUN_LENGTH, RUN_LOCATION_WIDTH,
+    RUN_LOCATIONS_OFFSET, RUN_MAGIC, RUN_POSTING_COUNT, RUN_POSTINGS_OFFSET, RUN_RESERVED,
+    RUN_STORE_ID, RUN_VERSION,
 };
-use super::{Fault, Location, check_version, is_zero};
+use super::{Fault, IdTimes, Location, check_version, is_zero};
 use crate::position::GlobalPosition;
 use crate::timestamp::Timestamp;
 
@@ -35,6 +36,9 @@ pub(crate) const POSTING_BLOCK_BYTES: usize = 256;
 pub(crate) const LIST_COUNT_BYTES: usize = 8;
 
 const BUCKET_GOES_ON: u64 = 1;
+
+const IDS_WITH_TIME: u32 = 1;
+const IDS_WITHOUT_TIME: u32 = 2;
 
 const _: () = assert!(BUCKET_ENTRIES_MAX == 63);
 const _: () = assert!(RUN_PAGE_BYTES.is_multiple_of(BUCKET_BYTES));
@@ -80,12 +84,15 @@ pub(crate) struct RunHeader {
     /// Bytes of a location.
     pub(crate) location_width: u32,
     pub(crate) checksums_crc: u32,
+    /// The times of the event ids.
+    pub(crate) id_times: IdTimes,
 }
 
 impl RunHeader {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; RUN_HEADER.size];
         let resume = &self.resume;
+        let (id_time_first, id_time_last) = self.id_times.range.unwrap_or_default();
         RUN_FILE_MAGIC.put_bytes(&mut bytes, &RUN_MAGIC);
         RUN_STORE_ID.put_bytes(&mut bytes, self.store_id.as_bytes());
         for (field, value) in [
@@ -115,6 +122,9 @@ impl RunHeader {
             (RUN_LENGTH, self.length),
             (RUN_LOCATION_WIDTH, self.location_width.into()),
             (RUN_CHECKSUMS_CRC, self.checksums_crc.into()),
+            (RUN_ID_TIME_FIRST, id_time_first),
+            (RUN_ID_TIME_LAST, id_time_last),
+            (RUN_ID_KINDS, id_kinds(&self.id_times).into()),
         ] {
             field.put(&mut bytes, value);
         }
@@ -169,6 +179,7 @@ impl RunHeader {
             length: RUN_LENGTH.get(bytes),
             location_width: RUN_LOCATION_WIDTH.get_u32(bytes),
             checksums_crc: RUN_CHECKSUMS_CRC.get_u32(bytes),
+            id_times: id_times_of(bytes)?,
         };
         match header.is_sound() {
             true => Ok(header),
@@ -220,6 +231,24 @@ impl RunHeader {
     /// Returns how many events are indexed.
     pub(crate) fn event_count(&self) -> u64 {
         self.last_position.distance_from(self.first_position) + 1
+    }
+}
+
+fn id_kinds(times: &IdTimes) -> u32 {
+    let known = times.range.map_or(0, |_| IDS_WITH_TIME);
+    if times.has_unknown { known | IDS_WITHOUT_TIME } else { known }
+}
+
+/// Reads the times of the event ids. Every event has an id, so a run is never without both kinds.
+fn id_times_of(header: &[u8]) -> Result<IdTimes, Fault> {
+    let kinds = RUN_ID_KINDS.get_u32(header);
+    let (first, last) = (RUN_ID_TIME_FIRST.get(header), RUN_ID_TIME_LAST.get(header));
+    let range = (kinds & IDS_WITH_TIME != 0).then_some((first, last));
+    let times = IdTimes { range, has_unknown: kinds & IDS_WITHOUT_TIME != 0 };
+    let is_sound = first <= last && (range.is_some() || last == 0);
+    match kinds != 0 && kinds == id_kinds(&times) && is_sound {
+        true => Ok(times),
+        false => Err(Fault::Invalid("id times")),
     }
 }
 

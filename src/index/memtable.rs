@@ -7,8 +7,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use parking_lot::RwLock;
 
-use super::term::TermHash;
-use crate::format::{Location, Resume};
+use super::term::{EventTerms, TermHash};
+use crate::format::{IdTimes, Location, Resume};
 use crate::position::GlobalPosition;
 
 /// Events of a memtable: what opening has to read again at most, in some milliseconds.
@@ -19,7 +19,7 @@ pub(crate) const MEMTABLE_EVENTS_MAX: usize = 65_536;
 pub(crate) struct Entry<'a> {
     pub(crate) position: GlobalPosition,
     pub(crate) location: Location,
-    pub(crate) terms: &'a [TermHash],
+    pub(crate) terms: EventTerms<'a>,
 }
 
 /// An interval of the index in memory.
@@ -38,6 +38,7 @@ pub(crate) struct Tables {
     /// Postings counted from the first position.
     pub(crate) postings: Postings,
     pub(crate) posting_count: u64,
+    pub(crate) id_times: IdTimes,
     /// Where the log goes on behind the last event.
     pub(crate) resume: Option<Resume>,
 }
@@ -88,7 +89,8 @@ impl Memtable {
             let distance = position.distance_from(tables.first);
             let Ok(slot) = u32::try_from(distance) else { return };
             tables.locations.push(location);
-            for term in terms {
+            tables.id_times.add(terms.id_time);
+            for term in terms.hashes {
                 let is_new = match tables.postings.entry(*term) {
                     hash_map::Entry::Vacant(vacant) => {
                         vacant.insert(Slots::One(slot));

@@ -15,7 +15,7 @@ use super::run::{Interval, List, Run, Unusable};
 use super::run_writer::{Plan, RunWriter};
 use super::term::TermHash;
 use crate::clock::Stopwatch;
-use crate::format::Reference;
+use crate::format::{IdTimes, Reference};
 use crate::io::{Disk, DiskFile};
 use crate::position::GlobalPosition;
 
@@ -93,6 +93,7 @@ pub(crate) fn write_table<D: Disk>(disk: &D, store_id: Uuid, table: &Memtable) -
                 base,
                 resume,
                 key_count: tables.postings.len() as u64,
+                id_times: tables.id_times,
             };
             write_tables(RunWriter::create(disk, &plan)?, tables)
         }
@@ -133,6 +134,7 @@ pub(crate) fn merge<D: Disk>(
         base: oldest.header().base,
         resume: newest.header().resume,
         key_count: count_keys(inputs, &mut pacer)?,
+        id_times: id_times_of(inputs),
     };
     let mut writer = RunWriter::create(disk, &plan)?;
     for (number, run) in inputs.iter().enumerate() {
@@ -151,6 +153,10 @@ pub(crate) fn merge<D: Disk>(
     }
     writer.finish()?;
     Ok((plan.first_position, plan.last_position))
+}
+
+fn id_times_of<F: DiskFile>(runs: &[&Run<F>]) -> IdTimes {
+    runs.iter().fold(IdTimes::default(), |times, run| times.joined(run.header().id_times))
 }
 
 /// Counts the different terms of all inputs: the sizes of filter and buckets depend on it.

@@ -49,7 +49,7 @@ pub(crate) use term::{NewTerms, Term, TermHash, TermHasher, TermList};
 pub(crate) use verify::RunCheck;
 
 use crate::error::{Error, Result};
-use crate::format::{Location, Resume};
+use crate::format::{IdTime, Location, Resume};
 use crate::io::{Disk, DiskFile};
 use crate::position::GlobalPosition;
 use memtable::Memtable;
@@ -475,9 +475,13 @@ impl<D: Disk> Index<D> {
         located.extend(positions.iter().map_while(look));
     }
 
-    /// Returns the postings of a term.
-    pub(crate) fn postings(self: &Arc<Self>, term: TermHash) -> Postings<D> {
-        Postings::new(Arc::clone(self), term)
+    /// Returns the postings of a term; of an event id, with what it tells of its time.
+    pub(crate) fn postings(
+        self: &Arc<Self>,
+        term: TermHash,
+        id_time: Option<IdTime>,
+    ) -> Postings<D> {
+        Postings::new(Arc::clone(self), term, id_time)
     }
 
     /// Returns how many bytes the runs take up on the disk.

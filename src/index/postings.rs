@@ -11,6 +11,7 @@ use super::run::{List, Run, Unusable};
 use super::term::TermHash;
 use super::{Index, Part, Parts};
 use crate::error::Result;
+use crate::format::IdTime;
 use crate::io::Disk;
 use crate::position::GlobalPosition;
 
@@ -18,6 +19,8 @@ use crate::position::GlobalPosition;
 pub(crate) struct Postings<D: Disk> {
     index: Arc<Index<D>>,
     term: TermHash,
+    /// What the event id tells of its time, of which the term is the hash.
+    id_time: Option<IdTime>,
     parts: Arc<Parts<D>>,
     /// The list of each run, once it was looked for.
     found: Vec<Option<Option<List>>>,
@@ -32,15 +35,15 @@ enum Wanted {
 }
 
 impl<D: Disk> Postings<D> {
-    pub(super) fn new(index: Arc<Index<D>>, term: TermHash) -> Self {
+    pub(super) fn new(index: Arc<Index<D>>, term: TermHash, id_time: Option<IdTime>) -> Self {
         let parts = index.parts();
         let found = vec![None; parts.sealed.len()];
         let runs = parts.sealed.iter().filter_map(|part| match part {
-            Part::Run(run) => Some(run),
+            Part::Run(run) => Some(run).filter(|run| run.may_hold_id(id_time)),
             Part::Table(_) => None,
         });
         std::hint::black_box(runs.fold(0, |seen, run| seen ^ run.touch(term)));
-        Self { index, term, parts, found }
+        Self { index, term, id_time, parts, found }
     }
 
     /// Returns the first posting at `position` or later.
@@ -179,7 +182,10 @@ impl<D: Disk> Postings<D> {
     ) -> Result<Option<&mut List>, (usize, Unusable)> {
         let Some(slot) = self.found.get_mut(number) else { return Ok(None) };
         if slot.is_none() {
-            *slot = Some(run.find(self.term).map_err(|fault| (number, fault))?);
+            *slot = Some(match run.may_hold_id(self.id_time) {
+                true => run.find(self.term).map_err(|fault| (number, fault))?,
+                false => None,
+            });
         }
         Ok(slot.as_mut().and_then(Option::as_mut))
     }

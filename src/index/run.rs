@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::term::TermHash;
 use crate::format::{
-    BUCKET_BYTES, Bucket, FILTER_BLOCK_BYTES, Fault, Found, LIST_COUNT_BYTES, Location,
+    BUCKET_BYTES, Bucket, FILTER_BLOCK_BYTES, Fault, Found, IdTime, LIST_COUNT_BYTES, Location,
     POSTING_BLOCK_BYTES, RUN_PAGE_BYTES, Reference, RunHeader, block_start, decode_block,
     decode_location, decode_short_list, filter_may_hold, list_counts, range_of, share_of,
 };
@@ -156,6 +156,11 @@ impl<F: DiskFile> Run<F> {
 
     pub(crate) fn interval(&self) -> Interval {
         (self.header.first_position, self.header.last_position)
+    }
+
+    /// Tells whether the id of an event of the run may be of this time.
+    pub(crate) fn may_hold_id(&self, time: Option<IdTime>) -> bool {
+        time.is_none_or(|time| self.header.id_times.may_hold(time))
     }
 
     pub(crate) fn name(&self) -> String {

@@ -9,8 +9,8 @@ use std::io;
 use super::run::{name, unfinished_name};
 use super::term::TermHash;
 use crate::format::{
-    BUCKET_BYTES, BUCKET_ENTRIES_MAX, BlockBuilder, FILTER_BLOCK_BYTES, LIST_COUNT_BYTES, Location,
-    RUN_PAGE_BYTES, Reference, Resume, RunHeader, encode_bucket, encode_list_counts,
+    BUCKET_BYTES, BUCKET_ENTRIES_MAX, BlockBuilder, FILTER_BLOCK_BYTES, IdTimes, LIST_COUNT_BYTES,
+    Location, RUN_PAGE_BYTES, Reference, Resume, RunHeader, encode_bucket, encode_list_counts,
     encode_location, filter_bits, range_of,
 };
 use crate::io::{Disk, DiskFile, OpenMode};
@@ -42,6 +42,7 @@ pub(crate) struct Plan {
     pub(crate) base: Location,
     pub(crate) resume: Resume,
     pub(crate) key_count: u64,
+    pub(crate) id_times: IdTimes,
 }
 
 /// A run that is being written.
@@ -258,6 +259,7 @@ fn layout(plan: &Plan) -> RunHeader {
         length: 0,
         location_width,
         checksums_crc: 0,
+        id_times: plan.id_times,
     }
 }
 

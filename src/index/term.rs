@@ -5,6 +5,7 @@ use std::hash::Hasher;
 use uuid::Uuid;
 
 use crate::event::{EventId, NewEvent, RecordedEvent};
+use crate::format::IdTime;
 use crate::stream::{IdRef, StreamId};
 
 /// Something an event is looked up by.
@@ -22,6 +23,14 @@ pub(crate) enum Term<'a> {
 impl<'a> Term<'a> {
     pub(crate) fn stream(stream: &'a StreamId) -> Self {
         Self::Stream(stream.aggregate_type(), stream.aggregate_id().as_ref())
+    }
+
+    /// Returns what an event id tells of its time; `None` for other terms.
+    pub(crate) fn id_time(&self) -> Option<IdTime> {
+        match self {
+            Self::EventId(id) => Some(IdTime::of(*id)),
+            _ => None,
+        }
     }
 }
 
@@ -120,6 +129,7 @@ impl<'a> NewTerms<'a> {
         let tenant = event.tenant.as_ref().map(|tenant| tenant.as_ref());
         let tags = event.tags.iter().map(String::as_str);
         list.push_optional(self.hasher, tenant, event.correlation_id, tags);
+        list.ends.push((list.hashes.len(), IdTime::of(event.event_id)));
     }
 
     fn of_stream(&mut self, stream: &'a StreamId) -> [TermHash; 2] {
@@ -150,8 +160,15 @@ impl<'a> NewTerms<'a> {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TermList {
     hashes: Vec<TermHash>,
-    /// Where the list of each event ends.
-    ends: Vec<usize>,
+    /// Where the list of each event ends, and what its id tells of its time.
+    ends: Vec<(usize, IdTime)>,
+}
+
+/// What one event is looked up by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventTerms<'a> {
+    pub(crate) hashes: &'a [TermHash],
+    pub(crate) id_time: IdTime,
 }
 
 impl TermList {
@@ -163,6 +180,7 @@ impl TermList {
         self.hashes.push(hasher.hash(Term::AggregateType(event.aggregate_type())));
         self.hashes.push(hasher.hash(Term::EventType(event.event_type())));
         self.push_optional(hasher, event.tenant(), event.correlation_id(), event.tags());
+        self.ends.push((self.hashes.len(), IdTime::of(event.event_id())));
     }
 
     fn push_optional<'a>(
@@ -182,25 +200,28 @@ impl TermList {
         }
         self.hashes.extend(tenant.map(|tenant| hasher.hash(Term::Tenant(tenant))));
         self.hashes.extend(correlation_id.map(|id| hasher.hash(Term::CorrelationId(id))));
-        self.ends.push(self.hashes.len());
     }
 
     /// Iterates over the lists, one an event.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &[TermHash]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let bounds = starts.zip(self.ends.iter().copied());
-        bounds.map(|(start, end)| self.hashes.get(start..end).unwrap_or_default())
+    pub(crate) fn iter(&self) -> impl Iterator<Item = EventTerms<'_>> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(end, _)| *end));
+        starts.zip(&self.ends).map(|(start, (end, id_time))| {
+            let hashes = self.hashes.get(start..*end).unwrap_or_default();
+            EventTerms { hashes, id_time: *id_time }
+        })
     }
 }
 
 #[cfg(test)]
 impl TermList {
-    /// Returns lists of hashes, one an event.
-    pub(crate) fn of(events: impl IntoIterator<Item = impl IntoIterator<Item = TermHash>>) -> Self {
+    /// Returns lists of hashes, one an event, and what the id of each tells.
+    pub(crate) fn of(
+        events: impl IntoIterator<Item = (impl IntoIterator<Item = TermHash>, IdTime)>,
+    ) -> Self {
         let mut list = Self::default();
-        for hashes in events {
+        for (hashes, id_time) in events {
             list.hashes.extend(hashes);
-            list.ends.push(list.hashes.len());
+            list.ends.push((list.hashes.len(), id_time));
         }
         list
     }

@@ -4,9 +4,9 @@ use uuid::Uuid;
 
 use super::run::{self, Run, Unusable};
 use super::runs::{Access, open_runs};
-use super::term::TermHash;
+use super::term::EventTerms;
 use crate::error::Result;
-use crate::format::{Location, Resume};
+use crate::format::{IdTimes, Location, Resume};
 use crate::io::Disk;
 use crate::position::GlobalPosition;
 
@@ -22,6 +22,8 @@ pub(crate) struct RunCheck<D: Disk> {
 struct Checked<D: Disk> {
     run: std::sync::Arc<Run<D::File>>,
     postings: u64,
+    /// The times of the ids of the events so far.
+    id_times: IdTimes,
     fault: Option<String>,
 }
 
@@ -37,7 +39,7 @@ impl<D: Disk> RunCheck<D> {
             .into_iter()
             .map(|run| {
                 let fault = run.check_all().err().map(|fault| fault.to_string());
-                Checked { run, postings: 0, fault }
+                Checked { run, postings: 0, id_times: IdTimes::default(), fault }
             })
             .collect();
         let names =
@@ -53,7 +55,7 @@ impl<D: Disk> RunCheck<D> {
         &mut self,
         position: GlobalPosition,
         location: Location,
-        terms: &[TermHash],
+        terms: EventTerms<'_>,
     ) {
         let number = self.runs.partition_point(|one| one.run.header().last_position < position);
         if let Some(checked) = self.runs.get_mut(number)
@@ -72,10 +74,8 @@ impl<D: Disk> RunCheck<D> {
         let gaps = self.gaps();
         let ignored = self.ignored.into_iter().map(|name| (name, IGNORED.to_owned()));
         let faults = self.runs.into_iter().filter_map(|checked| {
-            let is_short = checked.postings != checked.run.header().posting_count;
-            let short = is_short.then(|| "it holds postings that the log does not have".to_owned());
             let name = checked.run.name();
-            checked.fault.or(short).map(|fault| (name, fault))
+            checked.fault().map(|fault| (name, fault))
         });
         faults.chain(ignored).chain(gaps).collect()
     }
@@ -98,20 +98,32 @@ impl<D: Disk> RunCheck<D> {
 }
 
 impl<D: Disk> Checked<D> {
+    /// Returns what is wrong with the run, once all its events were compared.
+    fn fault(self) -> Option<String> {
+        let header = self.run.header();
+        let (counts, times) = (self.postings == header.posting_count, header.id_times);
+        self.fault.or(match (counts, self.id_times == times) {
+            (false, _) => Some("it holds postings that the log does not have".to_owned()),
+            (true, false) => Some("its id times are not those of its events".to_owned()),
+            (true, true) => None,
+        })
+    }
+
     fn compare(
         &mut self,
         position: GlobalPosition,
         location: Location,
-        terms: &[TermHash],
+        terms: EventTerms<'_>,
     ) -> Result<(), Unusable> {
         if self.run.locate(position)? != location {
             return Err(Unusable(format!("position {position} is at another location")));
         }
         let slot = position.distance_from(self.run.header().first_position);
         let slot = u32::try_from(slot).map_err(|_| Unusable("it is too long".to_owned()))?;
-        for (number, term) in terms.iter().enumerate() {
+        self.id_times.add(terms.id_time);
+        for (number, term) in terms.hashes.iter().enumerate() {
             // Two terms of one event that share a hash are one posting.
-            if terms.iter().take(number).any(|other| other == term) {
+            if terms.hashes.iter().take(number).any(|other| other == term) {
                 continue;
             }
             let list = self.run.find(*term)?;

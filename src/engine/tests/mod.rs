@@ -73,8 +73,11 @@ fn event(number: u64, payload_bytes: usize) -> NewEvent {
     NewEvent::new("Happened", payload).id(event_id(number))
 }
 
+/// Returns the id of an event: two of three are UUIDs v7, later for later numbers.
 fn event_id(number: u64) -> EventId {
-    EventId::from_uuid(uuid::Uuid::from_u128(u128::from(number) + 1))
+    let (own, time) = (u128::from(number) + 1, 1_700_000_000_000 + u128::from(number));
+    let id = if number.is_multiple_of(3) { own } else { time << 80 | 7 << 76 | 2 << 62 | own };
+    EventId::from_uuid(uuid::Uuid::from_u128(id))
 }
 
 fn append_to(

@@ -12,12 +12,12 @@ use super::documentation::{hold_to_printed, printed};
 use super::material::{full_event, recorded, uuid_stream};
 use crate::event::{EventId, NewEvent};
 use crate::format::layout::{
-    BUCKET_HEADER, EVENT_HEADER, FRAME_HEADER, POSTING_BLOCK, RUN_HEADER, SEGMENT_FOOTER,
-    SEGMENT_HEADER, STORE, Table,
+    BUCKET_HEADER, EVENT_HEADER, FRAME_HEADER, POSTING_BLOCK, RUN_CRC, RUN_HEADER, RUN_ID_KINDS,
+    RUN_ID_TIME_FIRST, RUN_ID_TIME_LAST, SEGMENT_FOOTER, SEGMENT_HEADER, STORE, Table,
 };
 use crate::format::{
-    BUCKET_BYTES, BlockBuilder, Bucket, EventPlace, Footer, Frame, FrameKind, Location,
-    POSTING_BLOCK_BYTES, PackedFrame, RUN_PAGE_BYTES, Reference, Resume, RunHeader,
+    BUCKET_BYTES, BlockBuilder, Bucket, EventPlace, Fault, Footer, Frame, FrameKind, IdTimes,
+    Location, POSTING_BLOCK_BYTES, PackedFrame, RUN_PAGE_BYTES, Reference, Resume, RunHeader,
     SEGMENT_HEADER_BYTES, Salt, SegmentHeader, Stamp, StoreFile, decode_block, encode_bucket,
 };
 use crate::position::{GlobalPosition, StreamVersion};
@@ -204,6 +204,10 @@ fn run_header() -> RunHeader {
         length: 6 * page + 24,
         location_width: 4,
         checksums_crc: 0x5555_6666,
+        id_times: IdTimes {
+            range: Some((1_700_000_000_000, 1_700_000_000_999)),
+            has_unknown: true,
+        },
     }
 }
 
@@ -213,6 +217,25 @@ fn the_header_of_a_run_is_as_published() {
     dump.fields(&RUN_HEADER);
     let published = dump.hold_to_published("run header example");
     assert_eq!(RunHeader::decode(&published), Ok(run_header()));
+}
+
+#[test]
+fn a_run_header_whose_id_times_can_not_be_is_refused() {
+    // Both kinds are missing in the second: as in a run that was written without the times.
+    for (first, last, kinds) in [(5, 4, 1), (0, 0, 0), (0, 0, 4), (0, 0, 7), (1, 2, 2)] {
+        let mut bytes = run_header().encode();
+        RUN_ID_TIME_FIRST.put(&mut bytes, first);
+        RUN_ID_TIME_LAST.put(&mut bytes, last);
+        RUN_ID_KINDS.put(&mut bytes, kinds);
+        let crc = crc32fast::hash(RUN_CRC.before(&bytes));
+        RUN_CRC.put(&mut bytes, crc.into());
+        assert_eq!(RunHeader::decode(&bytes), Err(Fault::Invalid("id times")), "{kinds}");
+    }
+    let others = IdTimes { range: None, has_unknown: true };
+    for id_times in [others, IdTimes { range: Some((0, 0)), has_unknown: false }] {
+        let header = RunHeader { id_times, ..run_header() };
+        assert_eq!(RunHeader::decode(&header.encode()), Ok(header));
+    }
 }
 
 #[test]

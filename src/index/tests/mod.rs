@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::format::{Location, Resume};
+use crate::format::{IdTime, IdTimes, Location, Resume};
 use crate::index::memtable::{Entry, Memtable};
 use crate::index::merge::{Pace, write_table};
 use crate::index::run::Run;
-use crate::index::term::TermHash;
+use crate::index::term::{EventTerms, TermHash};
 use crate::io::{Disk, MemoryDisk};
 use crate::position::GlobalPosition;
 use crate::timestamp::Timestamp;
@@ -23,6 +23,13 @@ use crate::timestamp::Timestamp;
 type MemoryRun = Run<<MemoryDisk as Disk>::File>;
 
 const STORE: Uuid = Uuid::from_u128(7);
+
+/// The times of ids that tell none.
+fn unknown_ids() -> IdTimes {
+    let mut times = IdTimes::default();
+    times.add(IdTime::Unknown);
+    times
+}
 
 fn position(number: u64) -> GlobalPosition {
     GlobalPosition::new(number)
@@ -92,7 +99,7 @@ impl Contents {
         let entries = entries.map(|((number, location), terms)| Entry {
             position: position(number),
             location: Location::new(*location),
-            terms,
+            terms: EventTerms { hashes: terms, id_time: IdTime::Unknown },
         });
         let end = Location::new(self.locations.last().unwrap() + 64);
         table.add(entries, Resume { end, ..resume_before(self.last() + 1) });

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::Result;
 use crate::index::term::TermList;
-use crate::index::{Access, Index, LogSource};
+use crate::index::{Access, Index, LogSource, RunCheck};
 use crate::io::Operation;
 
 /// Events of a memtable.
@@ -40,9 +40,24 @@ fn location(number: u64) -> Location {
     Location::new(number * 64)
 }
 
-fn terms_of(frame: &Frame) -> TermList {
-    let hashes = frame.iter().map(|terms| terms.iter().map(|term| TermHash::new(spread(*term))));
-    TermList::of(hashes)
+/// The terms of a frame whose first event has a number; each event has an id besides.
+fn terms_of(first: u64, frame: &Frame) -> TermList {
+    TermList::of((first..).zip(frame).map(|(number, terms)| {
+        let hashes = terms.iter().map(|term| TermHash::new(spread(*term)));
+        (hashes.chain([id_hash(number)]), id_time(number))
+    }))
+}
+
+fn id_hash(number: u64) -> TermHash {
+    TermHash::new(spread(1_000_000 + number))
+}
+
+/// Times that come nearly in order, and now and then an id without one.
+fn id_time(number: u64) -> IdTime {
+    match number % 17 {
+        16 => IdTime::Unknown,
+        _ => IdTime::At(10 * number + spread(number) % 40),
+    }
 }
 
 impl LogSource for ModelLog {
@@ -59,7 +74,7 @@ impl LogSource for ModelLog {
             let next = first + frame.len() as u64;
             let places: Vec<_> =
                 (first..next).map(|number| (position(number), location(number))).collect();
-            take(&places, &terms_of(&frame), resume_before(next))?;
+            take(&places, &terms_of(first, &frame), resume_before(next))?;
             if let Some(watch) = &mut *self.watch.lock() {
                 watch();
             }
@@ -182,7 +197,7 @@ impl Pair {
         }
         let first = self.log.next();
         let next = first + frame.len() as u64;
-        let terms = terms_of(&frame);
+        let terms = terms_of(first, &frame);
         let entries = (first..next).zip(terms.iter()).map(|(number, terms)| Entry {
             position: position(number),
             location: location(number),
@@ -215,6 +230,10 @@ impl Pair {
         for number in 0..=last + 1 {
             let wanted = (1..=last).contains(&number).then(|| location(number));
             assert_eq!(index.locate(position(number)).unwrap(), wanted);
+            let is_there = wanted.map(|_| position(number));
+            let found = |time| index.postings(id_hash(number), time).first_from(position(1));
+            assert_eq!(found(Some(id_time(number))).unwrap(), is_there, "id {number}");
+            assert_eq!(found(None).unwrap(), is_there);
         }
         for term in 0..TERMS + 1 {
             let log = self.log.frames.lock();
@@ -222,7 +241,7 @@ impl Pair {
             let has_term = events.filter(|(_, terms)| terms.contains(&term));
             let list: Vec<u64> = has_term.map(|(number, _)| number).collect();
             drop(log);
-            let mut postings = index.postings(TermHash::new(spread(term)));
+            let mut postings = index.postings(TermHash::new(spread(term)), None);
             let number =
                 |found: Result<Option<GlobalPosition>>| found.unwrap().map(GlobalPosition::get);
             for asked in 0..=last + 1 {
@@ -342,7 +361,7 @@ fn postings_taken_before_a_merge_answer_after_it_though_its_runs_are_gone() {
         pair.append(vec![vec![number % 3]]);
         pair.index.write_frozen().unwrap();
     }
-    let mut postings = pair.index.postings(TermHash::new(spread(1)));
+    let mut postings = pair.index.postings(TermHash::new(spread(1)), None);
     assert_eq!(postings.first_from(position(1)).unwrap(), Some(position(2)));
     let before = files(&pair.disk);
     while pair.index.merge_once(Pace::Full).unwrap() {}
@@ -350,4 +369,70 @@ fn postings_taken_before_a_merge_answer_after_it_though_its_runs_are_gone() {
     let given: Vec<u64> =
         (0..33).map(|rank| postings.at_rank(rank).unwrap().unwrap().get()).collect();
     assert_eq!(given, (0..33).map(|rank| 2 + 3 * rank).collect::<Vec<_>>());
+}
+
+/// Damages every page behind the header of runs.
+fn ruin<'a>(disk: &MemoryDisk, paths: impl Iterator<Item = &'a String>) {
+    for path in paths {
+        let mut bytes = disk.bytes_of(path).unwrap();
+        bytes[4096..].fill(0xa5);
+        disk.set_bytes(path, bytes);
+    }
+}
+
+#[test]
+fn a_look_up_of_an_id_touches_no_run_of_other_times() {
+    let mut pair = filled(383);
+    pair.reopen();
+    let all = files(&pair.disk);
+    assert!(all.len() >= 5, "{all:?}");
+    let contents =
+        |disk: &MemoryDisk| all.iter().map(|path| disk.bytes_of(path).unwrap()).collect::<Vec<_>>();
+    // Every seventeenth id tells no time and is looked for everywhere.
+    for number in (1..=378_u64).step_by(7).filter(|number| number % 17 != 16) {
+        let disk = pair.disk.copy();
+        let index = Pair::open(&disk, &pair.log, Access::Write).unwrap();
+        let holds = |path: &&String| {
+            let (first, last) = crate::index::run::interval_of(path).unwrap();
+            // Times are out of order by less than four events.
+            let (from, to) = (number.saturating_sub(4), number + 4);
+            first <= position(to) && position(from) <= last
+        };
+        ruin(&disk, all.iter().filter(|path| !holds(path)));
+        let before = contents(&disk);
+        let mut postings = index.postings(id_hash(number), Some(id_time(number)));
+        assert_eq!(postings.first_from(position(1)).unwrap(), Some(position(number)));
+        assert!(contents(&disk) == before, "nothing had to be made again for {number}");
+    }
+    let index = Pair::open(&pair.disk, &pair.log, Access::Write).unwrap();
+    ruin(&pair.disk, all.iter());
+    let before = contents(&pair.disk);
+    for time in [0, 9, 1_000_000] {
+        let mut postings = index.postings(id_hash(500), Some(IdTime::At(time)));
+        assert_eq!(postings.first_from(position(1)).unwrap(), None);
+    }
+    assert!(contents(&pair.disk) == before);
+    let mut postings = index.postings(id_hash(16), Some(IdTime::Unknown));
+    assert_eq!(postings.first_from(position(1)).unwrap(), Some(position(16)));
+    assert!(contents(&pair.disk) != before, "an id without a time is looked for in every run");
+}
+
+#[test]
+fn a_run_whose_id_times_are_not_those_of_its_events_is_noted() {
+    let pair = filled(60);
+    let check = |id_time: &dyn Fn(u64) -> IdTime| {
+        let mut check = RunCheck::open(&pair.disk, STORE, &|_: &Resume| Ok(true)).unwrap();
+        for (first, frame) in &*pair.log.frames.lock() {
+            for (number, terms) in (*first..).zip(terms_of(*first, frame).iter()) {
+                let terms = EventTerms { id_time: id_time(number), ..terms };
+                check.event(position(number), location(number), terms);
+            }
+        }
+        check.finish()
+    };
+    assert_eq!(check(&id_time), []);
+    let first_is_earlier = |number| if number == 1 { IdTime::At(1) } else { id_time(number) };
+    let [(_, fault)] = &check(&first_is_earlier)[..] else { panic!("one run is wrong") };
+    assert!(fault.contains("id times"), "{fault}");
+    assert!(!check(&|_| IdTime::Unknown).is_empty());
 }

@@ -130,6 +130,7 @@ fn a_run_of_events_without_terms_is_a_run() {
         base: Location::new(320),
         resume: resume_before(7),
         key_count: 0,
+        id_times: unknown_ids(),
     };
     let mut writer = RunWriter::create(&disk, &plan).unwrap();
     for location in [320, 384] {
