@@ -173,9 +173,13 @@ fn stream_id(number: u64) -> StreamId {
     StreamId::of("Order", Uuid::from_u128(u128::from(scattered(number)) << 64 | 1)).unwrap()
 }
 
-/// Ids as version 7 makes them: the time first, here the number.
+/// Ids of version 7 as a busy program makes them: a hundred in a millisecond.
 fn event_id(number: u64) -> EventId {
-    EventId::from_uuid(Uuid::from_u128(u128::from(number) << 64 | u128::from(scattered(number))))
+    const START_MILLIS: u64 = 1_700_000_000_000;
+    let mut random = [0; 10];
+    random[..8].copy_from_slice(&scattered(number).to_le_bytes());
+    let millis = START_MILLIS + number / 100;
+    EventId::from_uuid(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
 }
 
 /// Scatters numbers over all numbers. Source: Steele, Lea and Flood, SplitMix64 (2014).
