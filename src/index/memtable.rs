@@ -138,6 +138,13 @@ impl Memtable {
         tables.locations.get(slot).copied()
     }
 
+    /// Tells whether an event at `position` or later has a term.
+    pub(crate) fn has_from(&self, term: TermHash, position: GlobalPosition) -> bool {
+        let tables = self.tables.read();
+        let last = tables.postings.get(&term).and_then(|list| list.as_slice().last());
+        last.is_some_and(|slot| tables.first.advanced_by((*slot).into()) >= position)
+    }
+
     /// Asks the postings of a term, which are counted from the first position.
     pub(crate) fn postings<T>(&self, term: TermHash, ask: impl FnOnce(&[u32]) -> T) -> T {
         ask(self.tables.read().postings.get(&term).map(Slots::as_slice).unwrap_or_default())

@@ -484,6 +484,17 @@ impl<D: Disk> Index<D> {
         Postings::new(Arc::clone(self), term, id_time)
     }
 
+    /// Tells whether an event at `position` or later may have a term, by what is in memory: what
+    /// lies in a run may.
+    pub(crate) fn may_have_from(&self, term: TermHash, position: GlobalPosition) -> bool {
+        let parts = self.parts();
+        let later = parts.sealed.iter().rev();
+        let in_sealed = later
+            .take_while(|part| part.last_position() >= position)
+            .any(|part| part.as_table().is_none_or(|table| table.has_from(term, position)));
+        in_sealed || parts.active.has_from(term, position)
+    }
+
     /// Returns how many bytes the runs take up on the disk.
     pub(crate) fn disk_bytes(&self) -> u64 {
         let parts = self.parts();

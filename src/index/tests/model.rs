@@ -245,6 +245,9 @@ impl Pair {
             let number =
                 |found: Result<Option<GlobalPosition>>| found.unwrap().map(GlobalPosition::get);
             for asked in 0..=last + 1 {
+                let may_have = index.may_have_from(TermHash::new(spread(term)), position(asked));
+                assert!(may_have || list.last().is_none_or(|last| *last < asked));
+                assert!(!may_have || asked <= last);
                 let from = list.partition_point(|one| *one < asked);
                 let to = list.partition_point(|one| *one <= asked);
                 let found = number(postings.first_from(position(asked)));
@@ -435,4 +438,25 @@ fn a_run_whose_id_times_are_not_those_of_its_events_is_noted() {
     let [(_, fault)] = &check(&first_is_earlier)[..] else { panic!("one run is wrong") };
     assert!(fault.contains("id times"), "{fault}");
     assert!(!check(&|_| IdTime::Unknown).is_empty());
+}
+
+#[test]
+fn whether_an_event_since_has_a_term_is_known_of_memtables_and_read_of_no_run() {
+    let mut pair = filled(12);
+    for number in 12..25 {
+        // The first of two memtables is frozen and not written.
+        pair.append(vec![vec![number % 3]]);
+    }
+    let calls = |disk: &MemoryDisk| disk.calls(Operation::Read);
+    let before = calls(&pair.disk);
+    let may_have =
+        |term, from| pair.index.may_have_from(TermHash::new(spread(term)), position(from));
+    // The runs end with position 12 or behind it; the last three events have the positions 23 to
+    // 25.
+    assert_eq!([0, 1, 2].map(|term| may_have(term, 23)), [true, true, true]);
+    assert_eq!([0, 1, 2].map(|term| may_have(term, 24)), [true, false, true]);
+    assert_eq!([0, 1, 2].map(|term| may_have(term, 25)), [true, false, false]);
+    assert_eq!([0, 1, 2, 7].map(|term| may_have(term, 26)), [false; 4]);
+    assert!(may_have(7, 1), "it may be in a run");
+    assert_eq!(calls(&pair.disk), before);
 }
