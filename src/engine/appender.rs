@@ -16,6 +16,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::background::{Bell, Call};
+use super::heads::Head;
 use super::reader::{Published, Reader};
 use super::rotation::Rotation;
 use crate::clock::{Clock, Stopwatch};
@@ -25,7 +26,7 @@ use crate::format::{
 };
 use crate::index::{MEMTABLE_EVENTS_MAX, TermList};
 use crate::io::{Disk, DiskFile};
-use crate::position::GlobalPosition;
+use crate::position::{GlobalPosition, StreamVersion};
 use crate::segment::{Preallocation, Segment};
 use crate::timestamp::Timestamp;
 
@@ -41,6 +42,8 @@ const BULK_BYTES_PER_SECOND: u128 = 100 << 20;
 pub(crate) struct QueuedFrame {
     pub(crate) frame: PackedFrame,
     pub(crate) terms: TermList,
+    /// The streams of the frame, each with the version it has behind it.
+    pub(crate) heads: Vec<(Head, StreamVersion)>,
     pub(crate) first_position: GlobalPosition,
 }
 
@@ -326,6 +329,7 @@ impl<D: Disk> Appender<D> {
                 first_position: queued.first_position,
                 locations,
                 terms: &queued.terms,
+                heads: &queued.heads,
                 resume: *resume,
             })
             .collect();
@@ -376,6 +380,7 @@ pub(crate) fn watermark(kind: FrameKind, next_position: GlobalPosition) -> Queue
     QueuedFrame {
         frame: PackedFrame::watermark(kind, next_position),
         terms: TermList::default(),
+        heads: Vec::new(),
         first_position: next_position,
     }
 }

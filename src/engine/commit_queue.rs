@@ -26,6 +26,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::appender::{Appender, FailureKind, GroupFailure, QueuedFrame, watermark};
 use super::background::{Bell, Call};
+use super::found::Found;
+use super::heads::Head;
 use super::reader::Reader;
 use super::staged::{DurableView, Staged, StagedView};
 use super::waiter::{Outcome, Summons, Waiter};
@@ -35,7 +37,7 @@ use crate::format::{FrameKind, PackedFrame};
 use crate::index::{NewTerms, TermList};
 use crate::io::Disk;
 use crate::limits::{GROUP_BYTES_MAX, Limits};
-use crate::position::GlobalPosition;
+use crate::position::{GlobalPosition, StreamVersion};
 use crate::store::{Commit, CommitResult, Decision, Write, decide};
 
 /// How long a leader waits at most for the previous group's callers to come back.
@@ -93,6 +95,8 @@ struct Group {
 struct Prepared {
     frame: PackedFrame,
     terms: TermList,
+    /// The stream of each append, with the version that the commit gives it.
+    heads: Vec<(Head, StreamVersion)>,
 }
 
 enum Admission {
@@ -142,10 +146,11 @@ impl<D: Disk> CommitQueue<D> {
         commit.check(&self.limits)?;
         let mut prepared = self.prepare(&commit, None)?;
         loop {
+            let found = Found::look_up(&self.reader, &commit, &prepared.heads);
             let mut state = self.state.lock();
             state.check_open()?;
             let admission = match state.has_room() {
-                true => self.admit(&mut state, &mut commit, &mut prepared)?,
+                true => self.admit(&mut state, &mut commit, &mut prepared, &found?)?,
                 false => Admission::Later,
             };
             match admission {
@@ -167,6 +172,8 @@ impl<D: Disk> CommitQueue<D> {
         let mut terms = NewTerms::new(self.reader.hasher());
         let mut wanted = writes.map(|writes| writes.iter().peekable());
         for (append_index, append) in commit.appends.iter().enumerate() {
+            let head = Head::of(self.reader.hasher(), &append.stream);
+            prepared.heads.push((head, StreamVersion::ZERO));
             for (event_index, event) in append.events.iter().enumerate() {
                 let place = (append_index, event_index);
                 let is_wanted = wanted.as_mut().is_none_or(|wanted| {
@@ -191,21 +198,28 @@ impl<D: Disk> CommitQueue<D> {
         state: &mut State,
         commit: &mut Commit,
         prepared: &mut Prepared,
+        found: &Found,
     ) -> Result<Admission> {
         let staged = [&state.staged_in_flight, &state.staged];
         if staged.iter().any(|staged| staged.knows_an_event_of(commit)) {
             return Ok(Admission::Later);
         }
-        let durable = DurableView { reader: &self.reader };
+        let durable = DurableView { reader: &self.reader, found };
         let newest = state.next_position.previous();
         let decision = match decide(commit, &StagedView { durable, staged, newest }) {
             Ok(decision) if !decision.writes.is_empty() => decision,
-            other => return self.settle_durably(commit, other),
+            other => return self.settle_durably(commit, found, other),
         };
         if decision.writes.len() != prepared.frame.event_count() {
             *prepared = self.prepare(commit, Some(&decision.writes))?;
         }
-        let Prepared { mut frame, terms } = mem::take(prepared);
+        let Prepared { mut frame, terms, mut heads } = mem::take(prepared);
+        for write in &decision.writes {
+            if let Some((_, version)) = heads.get_mut(write.append) {
+                *version = write.stream_version;
+            }
+        }
+        heads.retain(|(_, version)| *version > StreamVersion::ZERO);
         let first_position = state.next_position;
         frame.place(first_position, decision.writes.iter().map(|write| write.stream_version));
         state.next_position = first_position.advanced_by(decision.writes.len() as u64);
@@ -214,19 +228,24 @@ impl<D: Disk> CommitQueue<D> {
             self.bell.ring(Call::Mark);
         }
         state.staged.add(mem::take(commit), decision.writes);
-        let caller = state.gathering.add(QueuedFrame { frame, terms, first_position });
+        let caller = state.gathering.add(QueuedFrame { frame, terms, heads, first_position });
         self.gathered.store(state.gathering.callers.len(), Ordering::Relaxed);
         Ok(Admission::Queued(decision.result, caller))
     }
 
     /// Answers a commit that writes nothing, if what is durable alone leads to the same.
-    fn settle_durably(&self, commit: &Commit, seen: Result<Decision>) -> Result<Admission> {
+    fn settle_durably(
+        &self,
+        commit: &Commit,
+        found: &Found,
+        seen: Result<Decision>,
+    ) -> Result<Admission> {
         if let Err(error) = &seen
             && !error.is_rejection()
         {
             return seen.map(|decision| Admission::Settled(decision.result));
         }
-        let decision = decide(commit, &DurableView { reader: &self.reader })?;
+        let decision = decide(commit, &DurableView { reader: &self.reader, found })?;
         match decision.writes.is_empty() {
             true => Ok(Admission::Settled(decision.result)),
             false => Ok(Admission::Later),

@@ -14,6 +14,8 @@ mod candidates;
 mod commit_queue;
 mod directory;
 mod finding;
+mod found;
+mod heads;
 mod indexing;
 mod log;
 mod reader;

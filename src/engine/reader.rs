@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ahead::Ahead;
 use super::candidates::Candidates;
+use super::heads::{Head, Heads};
 use super::log::{Log, Segments, segment_in};
 use super::scan::PositionScan;
 use super::stream_walk::StreamWalk;
@@ -40,6 +41,7 @@ pub(crate) struct Reader<D: Disk> {
     durable_end: AtomicU64,
     /// Positions that can not be read, known since opening.
     damage: Vec<Damage>,
+    heads: Heads,
 }
 
 /// A group of events that has become durable.
@@ -48,6 +50,8 @@ pub(crate) struct Published<'a> {
     pub(crate) first_position: GlobalPosition,
     pub(crate) locations: &'a [Location],
     pub(crate) terms: &'a TermList,
+    /// The streams of the frame, each with the version it has behind it.
+    pub(crate) heads: &'a [(Head, StreamVersion)],
     /// Where the log goes on behind the frame.
     pub(crate) resume: Resume,
 }
@@ -68,6 +72,7 @@ impl<D: Disk> Reader<D> {
             durable: AtomicU64::new(position.get()),
             durable_end: AtomicU64::new(end.get()),
             damage,
+            heads: Heads::new(),
         }
     }
 
@@ -99,7 +104,8 @@ impl<D: Disk> Reader<D> {
     }
 
     /// Makes the events of frames visible that have just become durable: indexed first, then
-    /// counted, so that no reader sees a position that it can not find.
+    /// counted, so that no reader sees a position that it can not find, or whose stream it finds
+    /// without it.
     pub(crate) fn publish(&self, frames: &[Published<'_>], next: GlobalPosition, end: Location) {
         for frame in frames {
             let positions = (0..).map(|index| frame.first_position.advanced_by(index));
@@ -109,6 +115,10 @@ impl<D: Disk> Reader<D> {
                 Entry { position, location, terms }
             });
             self.index.add(entries, frame.resume);
+            let last = frame.resume.next_position.previous();
+            for (head, version) in frame.heads {
+                self.heads.publish(head, *version, last);
+            }
         }
         self.durable_end.store(end.get(), Ordering::Release);
         self.durable.store(next.previous().get(), Ordering::Release);
@@ -230,8 +240,23 @@ impl<D: Disk> Reader<D> {
 
     /// Returns the version of a stream.
     pub(crate) fn version(&self, stream: &StreamId) -> Result<StreamVersion> {
-        let last = self.last_of(stream, self.durable())?;
-        Ok(last.map_or(StreamVersion::ZERO, |event| event.stream_version()))
+        self.version_as_of(stream, &Head::of(&self.hasher, stream), self.durable())
+    }
+
+    /// Returns the version of a stream as of a durable position.
+    pub(crate) fn version_as_of(
+        &self,
+        stream: &StreamId,
+        head: &Head,
+        as_of: GlobalPosition,
+    ) -> Result<StreamVersion> {
+        if let Some(version) = self.heads.version(head, as_of) {
+            return Ok(version);
+        }
+        let last = self.last_of(stream, as_of)?;
+        let version = last.map_or(StreamVersion::ZERO, |event| event.stream_version());
+        self.heads.keep(head, version, as_of);
+        Ok(version)
     }
 
     fn stream_postings(&self, stream: &StreamId) -> Postings<D> {

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::found::Found;
 use super::reader::Reader;
 use crate::error::Result;
 use crate::event::{EventId, RecordedEvent};
@@ -76,18 +77,26 @@ fn written<'a>(
     })
 }
 
-/// What is durable.
+/// What is durable, for the decision on one commit.
 pub(crate) struct DurableView<'a, D: Disk> {
     pub(crate) reader: &'a Arc<Reader<D>>,
+    /// What was looked up for the commit before.
+    pub(crate) found: &'a Found,
 }
 
 impl<D: Disk> View for DurableView<'_, D> {
     fn version(&self, stream: &StreamId) -> Result<StreamVersion> {
-        self.reader.version(stream)
+        match self.found.version(self.reader, stream) {
+            Some(version) => Ok(version),
+            None => self.reader.version(stream),
+        }
     }
 
     fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {
-        self.reader.event(event_id)
+        match self.found.is_new(self.reader, event_id) {
+            true => Ok(None),
+            false => self.reader.event(event_id),
+        }
     }
 
     fn first_match(&self, query: &Query, first: GlobalPosition) -> Result<Option<RecordedEvent>> {

@@ -1,7 +1,7 @@
 //! When event ids were made, as far as they tell: what says that a run can not hold an id.
 //!
-//! A UUID v7 opens with the time at which it was made. Runs cover intervals of the log, so the times
-//! of the ids of one run lie close together, and a look-up of an id passes over most runs.
+//! A UUID v7 opens with the time at which it was made. Runs cover intervals of the log, so the
+//! times of the ids of one run lie close together, and a look-up of an id passes over most runs.
 
 use crate::event::EventId;
 

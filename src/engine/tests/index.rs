@@ -409,7 +409,7 @@ fn a_damaged_mark_is_refused_every_time_though_runs_were_written_on_the_way() {
 }
 
 /// Gives a new store a key with which many terms share a hash.
-fn colliding() -> MemoryDisk {
+pub(super) fn colliding() -> MemoryDisk {
     let disk = MemoryDisk::new();
     drop(open_small(&disk));
     edit(&disk, "STORE", |bytes| {

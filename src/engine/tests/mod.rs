@@ -1,8 +1,8 @@
 //! Attacks the engine on a disk in memory: what opening finds (`cases`, the lettered table of
 //! `recovery`), what readers see of a damaged store (`damaged`), how commits fail (`failures`), how
-//! many threads commit (`threads`), how segments follow each other (`rollover`), what a stop at any
-//! call leaves (`stops`), what a damaged index changes (`index`: nothing), and how writing the index
-//! fails (`index_failures`).
+//! many threads commit (`threads`), what is looked up before their lock (`heads`), how segments
+//! follow each other (`rollover`), what a stop at any call leaves (`stops`), what a damaged index
+//! changes (`index`: nothing), and how writing the index fails (`index_failures`).
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ mod cases;
 mod damaged;
 mod failures;
 mod forge;
+mod heads;
 mod index;
 mod index_failures;
 mod rollover;
