@@ -171,6 +171,15 @@ impl Heads {
 }
 
 #[cfg(test)]
+impl Heads {
+    /// Lets nobody at the slot of a stream that is known until the guard is dropped.
+    pub(crate) fn pause(&self, head: Head) -> impl Sized + '_ {
+        let (page, slot) = self.place(&head).unwrap();
+        page.get().unwrap()[slot].lock()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::index::COLLIDING_KEY;

@@ -420,6 +420,14 @@ impl<D: Disk> Reader<D> {
     }
 }
 
+#[cfg(test)]
+impl<D: Disk> Reader<D> {
+    /// Lets nobody at what is known of a stream's version until the guard is dropped.
+    pub(crate) fn pause_head(&self, stream: &StreamId) -> impl Sized + '_ {
+        self.heads.pause(Head::of(&self.hasher, stream))
+    }
+}
+
 fn limited(
     events: impl Iterator<Item = Result<RecordedEvent>> + Send + 'static,
     count_max: Option<u64>,

@@ -177,6 +177,28 @@ fn a_group_that_fails_changes_no_version() {
     assert_eq!(version_of(&engine, "known"), 1);
 }
 
+#[test]
+fn an_event_is_not_visible_before_the_version_of_its_stream_is_known() {
+    let (disk, engine) = with_runs();
+    let newest = engine.reader().durable();
+    std::thread::scope(|scope| {
+        let hold = disk.hold(Operation::Sync);
+        let appended = scope.spawn(|| append_any(&engine, "known", late(1)));
+        hold.wait_for_a_call();
+        let pause = engine.reader().pause_head(&stream("known"));
+        drop(hold);
+        let is_indexed = || engine.reader().index().locate(newest.next()).unwrap().is_some();
+        wait_until(is_indexed);
+        for _ in 0..1000 {
+            assert_eq!(engine.reader().durable(), newest);
+            std::thread::yield_now();
+        }
+        drop(pause);
+        appended.join().unwrap().unwrap();
+    });
+    assert_eq!(engine.reader().durable(), newest.next());
+}
+
 /// Streams of the stress, each of one writer.
 const WRITERS: usize = 3;
 const EACH: u64 = 120;
