@@ -293,6 +293,10 @@ impl EventStore for FileStore {
         self.engine.reader().event(event_id)
     }
 
+    fn event_exists(&self, event_id: EventId) -> Result<bool> {
+        self.engine.reader().event_exists(event_id)
+    }
+
     fn global_position(&self) -> Result<GlobalPosition> {
         Ok(self.engine.reader().durable())
     }

@@ -292,6 +292,22 @@ impl<D: Disk> Reader<D> {
         Ok(None)
     }
 
+    /// Tells whether an event id is recorded. The id where the index says that it is proves it; anything
+    /// else there is looked at closely, to tell another event from a damaged one.
+    pub(crate) fn event_exists(&self, event_id: EventId) -> Result<bool> {
+        let mut postings = self.postings(Term::EventId(event_id));
+        let first = postings.first_from(GlobalPosition::FIRST)?;
+        let Some(position) = first.filter(|position| *position <= self.durable()) else {
+            return Ok(false);
+        };
+        let location = self.locate(position)?;
+        let segment = self.log.existing_segment_at(location)?;
+        match segment.event_id(location) {
+            Ok(found) if found == event_id => Ok(true),
+            _ => Ok(self.event(event_id)?.is_some()),
+        }
+    }
+
     /// Returns the first event at `first` or later that matches.
     pub(crate) fn first_match(
         self: &Arc<Self>,

@@ -20,8 +20,8 @@ use super::layout::{
 use super::{Fault, Location, Salt};
 use crate::error::Result;
 use crate::event::{
-    ContentType, EventParts, IdSpan, NewEvent, RecordedEvent, ShortSpan, Span, TAG_SEPARATOR,
-    encoded_metadata, joined_tags,
+    ContentType, EventId, EventParts, IdSpan, NewEvent, RecordedEvent, ShortSpan, Span,
+    TAG_SEPARATOR, encoded_metadata, joined_tags,
 };
 use crate::position::StreamVersion;
 use crate::stream::{IdRef, StreamId, check_aggregate_type, check_text};
@@ -47,6 +47,11 @@ impl EventPlace {
             index: EVENT_INDEX.get_u16(header),
         }
     }
+}
+
+/// Reads the event id from an event header that has not been verified.
+pub(crate) fn id_of(header: &[u8]) -> EventId {
+    EventId::from_uuid(Uuid::from_bytes(EVENT_ID.get_16(header)))
 }
 
 /// Appends an event to `bytes`; its crc field holds the checksum of its body until it is stamped,

@@ -16,7 +16,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use event::EventPlace;
+pub(crate) use event::{EventPlace, id_of};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use frame::single_event_in;
 pub(crate) use frame::{Frame, FrameHeader, FrameKind, PackedFrame, Stamp, single_event};

@@ -13,13 +13,10 @@ use crate::format::{
     Location, RUN_PAGE_BYTES, Reference, Resume, RunHeader, encode_bucket, encode_list_counts,
     encode_location, filter_bits, range_of,
 };
-use crate::io::{Disk, DiskFile, OpenMode};
+use crate::io::{Disk, DiskFile, LARGE_PAGE_BYTES, OpenMode};
 use crate::position::GlobalPosition;
 
 const PAGE: u64 = RUN_PAGE_BYTES as u64;
-
-/// Bytes that are gathered before they are written.
-const BUFFER_BYTES: usize = 256 << 10;
 
 /// Bits of the filter for each term: about one question in a hundred is answered with a wrong yes.
 const FILTER_BITS_PER_TERM: u64 = 10;
@@ -268,7 +265,8 @@ fn pages(length: u64) -> u64 {
     length.next_multiple_of(PAGE)
 }
 
-/// A part of the file that grows at its end.
+/// A part of the file that grows at its end. It is written up to the end of a large page at a time, so
+/// that the file is cached in large pages.
 struct Part {
     start: u64,
     /// Bytes that were pushed.
@@ -278,7 +276,7 @@ struct Part {
 
 impl Part {
     fn new(start: u64) -> Self {
-        Self { start, length: 0, buffer: Vec::with_capacity(BUFFER_BYTES) }
+        Self { start, length: 0, buffer: Vec::new() }
     }
 
     fn push<F: DiskFile>(
@@ -289,17 +287,24 @@ impl Part {
     ) -> io::Result<()> {
         self.buffer.extend_from_slice(bytes);
         self.length += bytes.len() as u64;
-        match self.buffer.len() >= BUFFER_BYTES {
-            true => self.write(file, checksums),
-            false => Ok(()),
+        let behind_large_page = self.end() % LARGE_PAGE_BYTES as u64;
+        match usize::try_from(behind_large_page).map(|behind| self.buffer.len().checked_sub(behind))
+        {
+            Ok(Some(ready)) if ready > 0 => self.write(file, checksums, ready),
+            _ => Ok(()),
         }
     }
 
-    /// Writes the whole pages of the buffer and remembers their checksums.
-    fn write<F: DiskFile>(&mut self, file: &F, checksums: &mut Vec<u32>) -> io::Result<()> {
-        let whole = self.buffer.len() / RUN_PAGE_BYTES * RUN_PAGE_BYTES;
-        let offset = self.start + self.length - self.buffer.len() as u64;
-        let (pages, _) = self.buffer.as_chunks::<RUN_PAGE_BYTES>();
+    /// Writes bytes of the buffer, whole pages, and remembers their checksums.
+    fn write<F: DiskFile>(
+        &mut self,
+        file: &F,
+        checksums: &mut Vec<u32>,
+        length: usize,
+    ) -> io::Result<()> {
+        let offset = self.end() - self.buffer.len() as u64;
+        let ready = self.buffer.get(..length).unwrap_or_default();
+        let (pages, _) = ready.as_chunks::<RUN_PAGE_BYTES>();
         for (page, number) in pages.iter().zip(offset / PAGE..) {
             let place = usize::try_from(number).map_err(io::Error::other)?;
             if checksums.len() <= place {
@@ -309,9 +314,8 @@ impl Part {
                 *checksum = crc32fast::hash(page);
             }
         }
-        file.write_all_at(self.buffer.get(..whole).unwrap_or_default(), offset)?;
-        file.write_out(offset, whole as u64)?;
-        self.buffer.drain(..whole);
+        file.write_through_at(ready, offset)?;
+        self.buffer.drain(..length);
         Ok(())
     }
 
@@ -320,7 +324,7 @@ impl Part {
         let padded = self.buffer.len().next_multiple_of(RUN_PAGE_BYTES);
         self.length += (padded - self.buffer.len()) as u64;
         self.buffer.resize(padded, 0);
-        self.write(file, checksums)
+        self.write(file, checksums, padded)
     }
 
     fn end(&self) -> u64 {

@@ -32,6 +32,14 @@ pub(crate) use memory::{MemoryDisk, Operation};
 pub(crate) use real::{ReadMode, RealDisk};
 pub(crate) use view::{Piece, ViewedFile};
 
+/// Bytes of a large page. A file that is written in pieces of this size, each at a multiple of it, may
+/// be cached in large pages, and a map of it is then translated by far fewer entries.
+pub(crate) const LARGE_PAGE_BYTES: usize = 2 << 20;
+
+/// Bytes that are written out and waited for at once, so that a commit's sync never finds more of a
+/// background writer's pages in its way.
+const WRITE_OUT_BYTES: u64 = 256 << 10;
+
 /// Whether [`Disk::directory`] makes what is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MakeDirectory {
@@ -168,6 +176,20 @@ pub(crate) trait DiskFile: Send + Sync + 'static {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+        }
+        Ok(())
+    }
+
+    /// Writes all of `bytes` and waits until they are written out, piece by piece: for files that are
+    /// written in the background.
+    fn write_through_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.write_all_at(bytes, offset)?;
+        let end = advanced(offset, bytes.len())?;
+        let mut written_out = offset;
+        while written_out < end {
+            let length = (end - written_out).min(WRITE_OUT_BYTES);
+            self.write_out(written_out, length)?;
+            written_out += length;
         }
         Ok(())
     }

@@ -25,10 +25,10 @@ pub(crate) use prepare::{Preallocation, prepare};
 pub(crate) use scan::{Scan, Scanned};
 
 use crate::error::{Damage, Error, Result};
-use crate::event::RecordedEvent;
+use crate::event::{EventId, RecordedEvent};
 use crate::format::{
     ALIGNMENT, EVENT_HEADER_BYTES, EventPlace, FRAME_HEADER_BYTES, Fault, Footer, FrameHeader,
-    Location, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, single_event,
+    Location, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, id_of, single_event,
 };
 use crate::io::{Disk, DiskFile, OpenMode, Piece, ViewedFile};
 
@@ -245,6 +245,11 @@ impl<F: DiskFile> Segment<F> {
     pub(crate) fn event_place(&self, location: Location) -> Result<EventPlace> {
         let header = self.piece(self.offset(location), EVENT_HEADER_LENGTH, "event")?;
         Ok(EventPlace::read(&header))
+    }
+
+    /// Reads the id of the event at a location, without verifying it.
+    pub(crate) fn event_id(&self, location: Location) -> Result<EventId> {
+        Ok(id_of(&self.piece(self.offset(location), EVENT_HEADER_LENGTH, "event")?))
     }
 
     /// Returns exactly the bytes of a range, which must lie before the readable end: what lies behind

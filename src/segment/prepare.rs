@@ -9,11 +9,7 @@ use std::io;
 use super::{Segment, name, unfinished_name};
 use crate::error::{Error, Result};
 use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use crate::io::{Disk, DiskFile, OpenMode};
-
-/// Bytes of zeros that are written and waited for at once, so that a commit's sync never finds more
-/// of a background writer's pages in its way.
-const PIECE_BYTES: usize = 1 << 20;
+use crate::io::{Disk, DiskFile, LARGE_PAGE_BYTES, OpenMode};
 
 /// How much is done ahead of the commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,13 +76,12 @@ fn fill<D: Disk>(
 }
 
 fn write_zeros(file: &impl DiskFile, size: u64) -> io::Result<()> {
-    let zeros = vec![0; PIECE_BYTES];
+    let zeros = vec![0; LARGE_PAGE_BYTES];
     let mut offset = 0;
     while offset < size {
-        let length = (size - offset).min(PIECE_BYTES as u64);
+        let length = (size - offset).min(LARGE_PAGE_BYTES as u64);
         #[expect(clippy::cast_possible_truncation, reason = "it is at most one piece")]
-        file.write_all_at(zeros.get(..length as usize).unwrap_or_default(), offset)?;
-        file.write_out(offset, length)?;
+        file.write_through_at(zeros.get(..length as usize).unwrap_or_default(), offset)?;
         offset += length;
     }
     Ok(())
