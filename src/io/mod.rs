@@ -17,6 +17,8 @@ mod map;
 mod memory;
 mod platform;
 mod real;
+#[cfg(any(test, feature = "testing"))]
+mod simulated;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -30,6 +32,8 @@ pub(crate) use map::Map;
 #[cfg(test)]
 pub(crate) use memory::{MemoryDisk, Operation};
 pub(crate) use real::{ReadMode, RealDisk};
+#[cfg(any(test, feature = "testing"))]
+pub use simulated::{Call, Crash, Failure, Moment, SimulatedDisk};
 pub(crate) use view::{Piece, ViewedFile};
 
 /// Bytes of a large page. A file that is written in pieces of this size, each at a multiple of it, may

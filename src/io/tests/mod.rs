@@ -1,14 +1,17 @@
-//! Holds every disk to the same behaviour; `memory` and `real` hold each to what only it has.
+//! Holds every disk to the same behaviour; `memory`, `simulated` and `real` hold each to what only it
+//! has.
 
 #![forbid(unsafe_code)]
 
 mod memory;
 mod real;
+mod simulated;
 
 use std::io::ErrorKind;
 
 use crate::io::{
-    Disk, DiskFile, MakeDirectory, MemoryDisk, OpenMode, ReadMode, RealDisk, ViewedFile,
+    Disk, DiskFile, MakeDirectory, MemoryDisk, OpenMode, ReadMode, RealDisk, SimulatedDisk,
+    ViewedFile,
 };
 
 /// Makes a module of tests for each kind of disk, one test for each behaviour.
@@ -23,6 +26,9 @@ macro_rules! on_every_disk {
                 disk.limit_bytes_per_call(3);
                 super::$behaviour(&disk);
             })*
+        }
+        mod on_simulated {
+            $(#[test] fn $behaviour() { super::$behaviour(&super::SimulatedDisk::new()); })*
         }
         mod on_disk_mapped {
             $(#[test] fn $behaviour() { super::on_real(super::ReadMode::Map, super::$behaviour); })*
