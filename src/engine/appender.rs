@@ -186,7 +186,7 @@ impl<D: Disk> Appender<D> {
         end: LogEnd<D>,
     ) -> Self {
         let LogEnd { active, offset, tally, epoch, recorded_at } = end;
-        let (filling, buffer) = (Stopwatch::start(), Vec::new());
+        let (filling, buffer) = (clock.stopwatch(), Vec::new());
         Self {
             reader,
             rotation,
@@ -370,7 +370,7 @@ impl<D: Disk> Appender<D> {
         self.active = next;
         self.offset = SEGMENT_HEADER_BYTES as u64;
         self.tally = Tally::new();
-        self.filling = Stopwatch::start();
+        self.filling = self.clock.stopwatch();
         Ok(())
     }
 }
