@@ -6,10 +6,9 @@
 
 use std::io::ErrorKind;
 
-use uuid::Uuid;
-
 use super::rotation::Rotation;
 use super::tail::CUT_DIRECTORY;
+use crate::chance;
 use crate::clock::Clock;
 use crate::error::{Damage, Error, Result};
 use crate::format::{Fault, STORE_FILE_BYTES_MAX, StoreFile};
@@ -153,8 +152,8 @@ fn read_identity<D: Disk>(root: &D) -> Result<StoreFile> {
 fn make<D: Disk>(root: &D, clock: &Clock, segment_bytes: u64) -> Result<StoreFile> {
     let failed = |source| Error::io("make a store in", root.path(), source);
     let identity = StoreFile {
-        store_id: Uuid::new_v4(),
-        hash_key: *Uuid::new_v4().as_bytes(),
+        store_id: chance::unique(),
+        hash_key: *chance::unique().as_bytes(),
         created_at: clock.now(),
     };
     let log = root.directory(LOG, MakeDirectory::IfAbsent).map_err(failed)?;

@@ -11,6 +11,7 @@
 use parking_lot::{Condvar, Mutex};
 use uuid::Uuid;
 
+use crate::chance;
 use crate::error::Result;
 use crate::format::{Location, SEGMENT_OVERHEAD, Salt, SegmentHeader};
 use crate::io::Disk;
@@ -145,5 +146,5 @@ impl<D: Disk> Drop for Preparation<'_, D> {
 const PAGE_BYTES: u64 = 4096;
 
 fn random_salt() -> Salt {
-    Salt::new(Uuid::new_v4().as_u64_pair().1)
+    Salt::new(chance::unique().as_u64_pair().1)
 }
