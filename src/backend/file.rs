@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::engine::{Engine, EngineOptions, Finding, VerifyReport, verify};
+use crate::engine::{Engine, EngineOptions, Finding, VerifyReport, Workers, verify};
 use crate::error::{Error, Result};
 use crate::event::{EventId, RecordedEvent};
 use crate::format::FORMAT_VERSION;
@@ -195,8 +195,9 @@ impl FileStore {
         let Options { segment_bytes, limits, clock, reading, memtable_events } = options;
         let root = RealDisk::create(path).map_err(|source| at(path, "make", source))?;
         let root = root.with_read_mode(read_mode(reading));
-        Engine::open(root, &EngineOptions { segment_bytes, limits, clock, memtable_events })
-            .map(|engine| Self { engine })
+        let workers = Workers::Threads;
+        let options = EngineOptions { segment_bytes, limits, clock, memtable_events, workers };
+        Engine::open(root, &options).map(|engine| Self { engine })
     }
 
     /// Opens a store for reading as it is now, beside a writer if there is one. Changes nothing.

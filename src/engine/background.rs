@@ -31,6 +31,17 @@ pub(crate) enum Call {
     Stop,
 }
 
+/// Who does what nobody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Workers {
+    /// Two threads of the store.
+    #[default]
+    Threads,
+    /// Whoever asks for it, so that a test decides when what happens.
+    #[cfg(any(test, feature = "testing"))]
+    Caller,
+}
+
 /// Calls the background thread.
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
@@ -57,6 +68,18 @@ impl Bell {
         }
         drop(calls);
         self.rung.notify_all();
+    }
+
+    /// Tells whether it was rung for a call, which is then answered.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn take(&self, call: Call) -> bool {
+        let mut calls = self.calls.lock();
+        std::mem::take(match call {
+            Call::Prepare => &mut calls.prepare,
+            Call::Mark => &mut calls.mark,
+            Call::Index => &mut calls.index,
+            Call::Stop => &mut calls.stop,
+        })
     }
 
     /// Waits for the next thing to do. `Mark` is given out only after a pause in which `newest`,
@@ -108,21 +131,35 @@ pub(crate) fn start<D: Disk>(
     std::thread::Builder::new().name("annals".to_owned()).spawn(move || {
         loop {
             match bell.next(&newest) {
-                Call::Prepare => rotation.prepare_wanted(),
-                Call::Mark => {
-                    // A failure poisons the queue: the next commit is told.
-                    let _poisoned = queue.mark();
-                }
-                Call::Index => {
-                    // After a failure the append that needs the room tries again, and reports.
-                    if index.write_frozen().is_ok() {
-                        merging.ring(Call::Index);
-                    }
-                }
                 Call::Stop => return,
+                call => answer(call, &queue, &rotation, &index, &merging),
             }
         }
     })
+}
+
+/// Does what the thread is called for.
+pub(crate) fn answer<D: Disk>(
+    call: Call,
+    queue: &CommitQueue<D>,
+    rotation: &Rotation<D>,
+    index: &Index<D>,
+    merging: &Bell,
+) {
+    match call {
+        Call::Prepare => rotation.prepare_wanted(),
+        Call::Mark => {
+            // A failure poisons the queue: the next commit is told.
+            let _poisoned = queue.mark();
+        }
+        Call::Index => {
+            // After a failure the append that needs the room tries again, and reports.
+            if index.write_frozen().is_ok() {
+                merging.ring(Call::Index);
+            }
+        }
+        Call::Stop => {}
+    }
 }
 
 /// Starts the thread that merges runs, which may take long. It ends when called to stop.

@@ -451,6 +451,39 @@ impl Group {
     }
 }
 
+#[cfg(any(test, feature = "testing"))]
+impl<D: Disk> CommitQueue<D> {
+    /// Admits commits one by one before any is written, then writes them as one group.
+    ///
+    /// One that can not be decided before others are durable is committed behind the group.
+    pub(crate) fn commit_together(&self, commits: &[Commit]) -> Vec<Result<CommitResult>> {
+        let mut state = self.state.lock();
+        let admitted: Vec<_> = commits
+            .iter()
+            .map(|commit| {
+                state.check_open()?;
+                commit.check(&self.limits)?;
+                let mut prepared = self.prepare(commit, None)?;
+                let found = Found::look_up(&self.reader, commit, &prepared.heads)?;
+                self.admit(&mut state, &mut commit.clone(), &mut prepared, &found)
+            })
+            .collect();
+        let first = state.gathering.callers.first().map(Arc::clone);
+        match first {
+            // What comes of each is asked below.
+            Some(first) => _ = self.take_part(state, &first),
+            None => drop(state),
+        }
+        let outcomes =
+            admitted.into_iter().zip(commits).map(|(admitted, commit)| match admitted? {
+                Admission::Settled(result) => Ok(result),
+                Admission::Queued(result, caller) => caller.outcome().map(|()| result),
+                Admission::Later => self.commit(commit.clone()),
+            });
+        outcomes.collect()
+    }
+}
+
 #[cfg(test)]
 impl<D: Disk> CommitQueue<D> {
     /// Lets no group be written until the guard is dropped.

@@ -12,6 +12,8 @@
 mod ahead;
 mod appender;
 mod background;
+#[cfg(any(test, feature = "testing"))]
+mod by_hand;
 mod candidates;
 mod commit_queue;
 mod directory;
@@ -41,6 +43,8 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
+#[cfg(feature = "testing")]
+pub use by_hand::Work;
 pub use finding::{Finding, Severity};
 pub use verify::VerifyReport;
 
@@ -55,6 +59,7 @@ use crate::io::{Disk, DiskFile, OpenMode};
 use crate::limits::Limits;
 use crate::store::{Commit, CommitResult};
 use appender::{Appender, LogEnd};
+pub(crate) use background::Workers;
 use background::{Bell, Call};
 use commit_queue::CommitQueue;
 use directory::Directory;
@@ -70,6 +75,7 @@ pub(crate) struct EngineOptions {
     pub(crate) clock: Clock,
     /// Events that the index keeps in memory before it writes them as a run.
     pub(crate) memtable_events: usize,
+    pub(crate) workers: Workers,
 }
 
 /// A store that is open.
@@ -92,8 +98,7 @@ struct Writer<D: Disk> {
 }
 
 struct Held<D: Disk> {
-    background: JoinHandle<()>,
-    merger: JoinHandle<()>,
+    threads: Vec<JoinHandle<()>>,
     _lock: Option<D::Lock>,
 }
 
@@ -169,19 +174,13 @@ impl<D: Disk> Engine<D> {
         let queue = Arc::new(queue);
         let merging = Arc::new(Bell::default());
         merging.ring(Call::Index);
-        let failed = |source| Error::io("start a background thread of", root.path(), source);
-        let background = background::start(
-            Arc::clone(&bell),
-            Arc::clone(&queue),
-            Arc::clone(&rotation),
-            Arc::clone(&index),
-            Arc::clone(&merging),
-        )
-        .map_err(failed)?;
-        let merger = background::start_merging(Arc::clone(&merging), index).map_err(failed)?;
-        let held = Mutex::new(Some(Held { background, merger, _lock: lock }));
-        let writer = Some(Writer { queue, rotation, bell, merging, held });
-        Ok(Self { root, identity, reader, writer, findings })
+        let held = Mutex::new(Some(Held { threads: Vec::new(), _lock: lock }));
+        let writer = Writer { queue, rotation, bell, merging, held };
+        if options.workers == Workers::Threads {
+            let failed = |source| Error::io("start a background thread of", root.path(), source);
+            writer.start_threads(index).map_err(failed)?;
+        }
+        Ok(Self { root, identity, reader, writer: Some(writer), findings })
     }
 
     pub(crate) fn root(&self) -> &D {
@@ -236,11 +235,29 @@ impl<D: Disk> Engine<D> {
         writer.bell.ring(Call::Stop);
         writer.merging.ring(Call::Stop);
         self.reader.index().stop_merging();
-        let _panicked = held.background.join();
-        let _panicked = held.merger.join();
+        for thread in held.threads {
+            let _panicked = thread.join();
+        }
         // Without a run for the newest events the next opening reads them again.
         let _not_needed = self.reader.index().close();
         closed
+    }
+}
+
+impl<D: Disk> Writer<D> {
+    fn start_threads(&self, index: Arc<Index<D>>) -> std::io::Result<()> {
+        let background = background::start(
+            Arc::clone(&self.bell),
+            Arc::clone(&self.queue),
+            Arc::clone(&self.rotation),
+            Arc::clone(&index),
+            Arc::clone(&self.merging),
+        )?;
+        let merger = background::start_merging(Arc::clone(&self.merging), index)?;
+        if let Some(held) = &mut *self.held.lock() {
+            held.threads = vec![background, merger];
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::clock::{Clock, ClockHand};
-use crate::engine::{Engine, EngineOptions, Severity};
+use crate::engine::{Engine, EngineOptions, Severity, Workers};
 use crate::error::{Error, Result};
 use crate::event::NewEvent;
 use crate::format::{Location, PackedFrame, SEGMENT_HEADER_BYTES, SegmentHeader, Stamp};
@@ -22,7 +22,16 @@ const HEADER: usize = SEGMENT_HEADER_BYTES;
 fn options(segment_bytes: u64) -> (EngineOptions, ClockHand) {
     let (clock, hand) = Clock::manual(Timestamp::from_micros(5));
     let limits = Limits::default();
-    (EngineOptions { segment_bytes, limits, clock, memtable_events: 65_536 }, hand)
+    (
+        EngineOptions {
+            segment_bytes,
+            limits,
+            clock,
+            memtable_events: 65_536,
+            workers: Workers::Threads,
+        },
+        hand,
+    )
 }
 
 fn open(disk: &MemoryDisk, segment_bytes: u64) -> Result<Engine<MemoryDisk>> {

@@ -24,6 +24,8 @@ mod errors;
 mod material;
 mod read;
 mod results;
+#[doc(hidden)]
+pub mod simulation;
 mod streams;
 
 use crate::clock::Clock;

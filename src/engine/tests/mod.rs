@@ -23,7 +23,7 @@ use std::ops::RangeInclusive;
 
 use crate::clock::Clock;
 use crate::engine::recovery::{self, Depth, Route};
-use crate::engine::{Engine, EngineOptions, Severity, verify};
+use crate::engine::{Engine, EngineOptions, Severity, Workers, verify};
 use crate::error::{Damage, Error, Result};
 use crate::event::{EventId, NewEvent, RecordedEvent};
 use crate::format::{Frame, FrameKind};
@@ -48,6 +48,7 @@ fn options() -> EngineOptions {
         limits: Limits::default(),
         clock,
         memtable_events: 65_536,
+        workers: Workers::Threads,
     }
 }
 

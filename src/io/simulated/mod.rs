@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 #![allow(
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::cast_possible_truncation,
     reason = "a simulation fails by panicking, and runs where numbers are of 64 bits"
 )]
@@ -100,7 +101,7 @@ pub struct SimulatedDisk {
 
 /// A file on a simulated disk. It lives on when its name is gone.
 #[derive(Debug)]
-pub struct SimulatedFile {
+pub(crate) struct SimulatedFile {
     machine: Arc<Mutex<Machine>>,
     file: usize,
     mode: OpenMode,
@@ -108,7 +109,7 @@ pub struct SimulatedFile {
 
 /// A lock on a file of a simulated disk.
 #[derive(Debug)]
-pub struct SimulatedLock {
+pub(crate) struct SimulatedLock {
     machine: Arc<Mutex<Machine>>,
     name: (usize, String),
 }
@@ -272,7 +273,7 @@ impl Moment {
     pub fn names(&self, path: &str) -> Vec<String> {
         match self.files.find(path) {
             Some(Entry::Directory(number)) => {
-                self.files.directories[number].live.keys().map(|name| name.to_string()).collect()
+                self.files.directories[number].live.keys().map(ToString::to_string).collect()
             }
             _ => Vec::new(),
         }
@@ -384,7 +385,7 @@ impl Disk for SimulatedDisk {
 
     fn list(&self) -> Result<Vec<String>> {
         let machine = self.machine.lock();
-        Ok(machine.files.directories[self.directory].live.keys().map(|it| it.to_string()).collect())
+        Ok(machine.files.directories[self.directory].live.keys().map(ToString::to_string).collect())
     }
 
     fn open(&self, name: &str, mode: OpenMode) -> Result<SimulatedFile> {
