@@ -73,14 +73,20 @@ impl Contents {
         bytes
     }
 
-    /// Tells whether a range of one page is zero, in less time where it was never written.
+    /// Returns a range that lies in one page, zeros where there is nothing.
+    fn within_page(&self, offset: usize, len: usize) -> &[u8] {
+        let page = self.pages.get(offset / PAGE_BYTES).and_then(Option::as_deref);
+        let start = offset % PAGE_BYTES;
+        &page.unwrap_or(&ZEROS)[start..start + len]
+    }
+
+    /// Tells whether a range that lies in one page is zero.
     pub(super) fn is_blank(&self, offset: usize, len: usize) -> bool {
-        match self.pages.get(offset / PAGE_BYTES).and_then(Option::as_deref) {
-            None => true,
-            Some(page) => {
-                let start = offset % PAGE_BYTES;
-                ZEROS.starts_with(&page[start..start + len])
-            }
-        }
+        ZEROS.starts_with(self.within_page(offset, len))
+    }
+
+    /// Tells whether a range that lies in one page has the same bytes in both.
+    pub(super) fn agrees(&self, other: &Self, offset: usize, len: usize) -> bool {
+        self.within_page(offset, len) == other.within_page(offset, len)
     }
 }

@@ -23,7 +23,7 @@ pub enum Crash {
         /// How many bytes are kept of the one behind them.
         bytes: usize,
     },
-    /// Of each [unit](super::SimulatedDisk::units) everything or nothing: bit `n` of the mask is for the
+    /// Of each [unit](super::Moment::units) everything or nothing: bit `n` of the mask is for the
     /// unit with number `n`.
     Subset {
         /// Which units are kept.
@@ -56,9 +56,9 @@ impl Files {
         files.sum::<usize>() + names.sum::<usize>()
     }
 
-    /// Returns how many sectors and changes of names are pending.
+    /// Returns how many sectors and changes of names make a difference when they are lost.
     pub(super) fn units(&self) -> usize {
-        let files = self.files.iter().map(|file| file.written_sectors().len());
+        let files = self.files.iter().map(|file| file.changed_sectors().len());
         let names = self.directories.iter().map(|directory| directory.pending.len());
         files.sum::<usize>() + names.sum::<usize>()
     }
@@ -217,11 +217,9 @@ fn picked_contents(file: &File, is_grown: bool, choice: Choice<'_>) -> Contents 
         return contents;
     }
     let mut versions: BTreeMap<usize, usize> = BTreeMap::new();
-    for sector in file.pending.iter().flat_map(|pending| sectors(&pending.change)) {
-        *versions.entry(sector).or_default() += 1;
-    }
-    for versions in versions.values_mut() {
-        *versions = choice(*versions);
+    for sector in file.changed_sectors() {
+        let writes = file.pending.iter().filter(|it| sectors(&it.change).contains(&sector));
+        versions.insert(sector, choice(writes.count()));
     }
     for Pending { change, .. } in &file.pending {
         match change {

@@ -91,11 +91,19 @@ impl File {
     }
 
     /// Returns the sectors that pending writes touch, in order.
-    pub(super) fn written_sectors(&self) -> Vec<usize> {
+    fn written_sectors(&self) -> Vec<usize> {
         let mut sectors: Vec<_> =
             self.pending.iter().flat_map(|pending| sectors(&pending.change)).collect();
         sectors.sort_unstable();
         sectors.dedup();
+        sectors
+    }
+
+    /// Returns the sectors of which losing the pending writes makes a difference, in order.
+    pub(super) fn changed_sectors(&self) -> Vec<usize> {
+        let mut sectors = self.written_sectors();
+        sectors
+            .retain(|sector| !self.durable.agrees(&self.live, sector * SECTOR_BYTES, SECTOR_BYTES));
         sectors
     }
 

@@ -38,7 +38,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 pub use crash::Crash;
 
-use super::{Disk, DiskFile, MakeDirectory, OpenMode, advanced, check_name};
+use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode, advanced, check_name};
 use files::{Change, Entry, Files, NameChange};
 
 /// A call that changes something, or makes a change durable.
@@ -170,6 +170,13 @@ impl SimulatedDisk {
         self.machine.lock().calls
     }
 
+    /// Lets everything that changes something fail from now on: whoever is left of a life does not
+    /// waste time on it.
+    pub fn unplug(&self) {
+        let kind = ErrorKind::NotConnected;
+        self.fail(Failure { after: 1, calls: u64::MAX, kind, is_partial: false });
+    }
+
     /// Lets calls that change something fail.
     pub fn fail(&self, failure: Failure) {
         self.machine.lock().failure = Some(failure);
@@ -259,7 +266,8 @@ impl Moment {
         self.files.pending()
     }
 
-    /// Returns how many sectors and changes of names are pending.
+    /// Returns how many units are pending: sectors and changes of names of which losing one makes a
+    /// difference.
     pub fn units(&self) -> usize {
         self.files.units()
     }
