@@ -88,13 +88,10 @@ impl SimulatedStore {
         self.engine.commit_together(commits)
     }
 
-    /// Returns how many bytes of the log hold frames.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`](crate::Error::Io) when a file can not be measured.
-    pub fn log_bytes(&self) -> Result<u64> {
-        self.engine.sizes().map(|sizes| sizes.log_bytes)
+    /// Returns the location at which the durable part of the log ends; a multiple of 4,096 is one of
+    /// its segment too.
+    pub fn log_end(&self) -> u64 {
+        self.engine.reader().durable_end().get()
     }
 
     /// Closes the store.

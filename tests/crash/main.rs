@@ -22,6 +22,7 @@ mod flips;
 mod full_disk;
 mod kills;
 mod openings;
+mod simulated;
 mod size;
 mod store;
 mod threads;
