@@ -221,6 +221,8 @@ impl<'a, D: Disk> Walk<'a, D> {
         let ends_readable = matches!(opened.last(), Some(Opened::Segment(_)));
         for opened in opened {
             if self.is_done() {
+                // What a damaged segment has lost goes by its footer to where the next one begins.
+                self.close_damage(Some(self.walked.next_position));
                 return Ok(());
             }
             match opened {

@@ -233,3 +233,29 @@ fn a_commit_whose_sync_failed_is_written_again_before_it_is_believed() {
     let engine = open(&disk, SEGMENT_BYTES_MIN).unwrap();
     assert_eq!(engine.reader().durable().get(), 2);
 }
+
+/// The runs of lost events are made again up to the last of them. That walk stopped where the footer of
+/// the damaged segment put the next position, and forgot the damage: the store was opened for writing,
+/// and the events were gone without a word.
+#[test]
+fn the_end_of_a_sealed_segment_is_missed_also_where_no_run_is_left_to_cover_it() {
+    let disk = MemoryDisk::new();
+    let small =
+        EngineOptions { memtable_events: 1, workers: Workers::Caller, ..options(64 << 10).0 };
+    let engine = Engine::open(disk.clone(), &small).unwrap();
+    (0..20).for_each(|_| append(&engine, [7; 10_000]));
+    engine.close().unwrap();
+    let mut bytes = disk.bytes_of(&segment_file(2)).unwrap();
+    let footer = bytes.len() - 64;
+    bytes[40_000..footer].fill(0);
+    disk.set_bytes(&segment_file(2), bytes);
+    let Err(Error::Damage(damage)) = Engine::open(disk.clone(), &small).map(drop) else {
+        panic!("the damage is not found");
+    };
+    let lost = (damage.first_lost, damage.first_good_after);
+    assert_eq!(lost, (Some(GlobalPosition::new(10)), Some(GlobalPosition::new(13))));
+    let engine = Engine::open_read_only(disk).unwrap();
+    assert_eq!(engine.findings().len(), 1);
+    assert!(matches!(engine.reader().event_at(GlobalPosition::new(11)), Err(Error::Damage(_))));
+    assert!(engine.reader().event_at(GlobalPosition::new(13)).is_ok());
+}
