@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use annals::{Error, EventStore, ExpectedVersion, FileStore, NewEvent};
+use annals::{Error, EventStore, ExpectedVersion, FileStore, NewEvent, Reading};
 
-use crate::kills;
 use crate::store::{small_segments, stream};
+use crate::{kills, lives};
 
 const TASK: &str = "ANNALS_CRASH_TASK";
 const STORE: &str = "ANNALS_CRASH_STORE";
@@ -60,6 +60,8 @@ fn the_work_of_a_child_process() {
     let store = PathBuf::from(std::env::var_os(STORE).unwrap());
     match task.as_str() {
         "append" => kills::append_until_killed(&store),
+        "live" => lives::live(&store, Reading::Mapped),
+        "live with positioned reads" => lives::live(&store, Reading::Positioned),
         "open" => say(&kind(FileStore::open(&store).map(drop))),
         "open read-only" => say(&kind(FileStore::open_read_only(&store).map(drop))),
         "single appends" => single_appends(&store, std::env::var(COUNT).unwrap().parse().unwrap()),

@@ -17,10 +17,12 @@
 
 mod calls;
 mod child;
+mod faults;
 mod files;
 mod flips;
 mod full_disk;
 mod kills;
+mod lives;
 mod openings;
 mod simulated;
 mod size;
