@@ -59,7 +59,7 @@ fn the_work_of_a_child_process() {
     let Ok(task) = std::env::var(TASK) else { return };
     let store = PathBuf::from(std::env::var_os(STORE).unwrap());
     match task.as_str() {
-        "append" => kills::append_until_killed(&store),
+        "commit" => kills::commit_until_killed(&store),
         "live" => lives::live(&store, Reading::Mapped),
         "live with positioned reads" => lives::live(&store, Reading::Positioned),
         "open" => say(&kind(FileStore::open(&store).map(drop))),
