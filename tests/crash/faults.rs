@@ -198,7 +198,8 @@ fn meet(fault: &Fault, calls: &Calls) -> Result<bool, String> {
     if let Some(wrong) = said.iter().find(|line| line.starts_with("wrong")) {
         return Err(wrong.clone());
     }
-    lives::check(&store, &said).map_err(|wrong| format!("{wrong}; it said {said:?}"))?;
+    lives::check(&store, lives::told(&said))
+        .map_err(|wrong| format!("{wrong}; it said {said:?}"))?;
     Ok(is_killed || said.iter().any(|line| line.starts_with("error")))
 }
 

@@ -1,54 +1,19 @@
 //! A device that is full, and has room again.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use annals::{Error, FileStore};
+use annals::{Error, EventStore, FileStore};
 
+use crate::disks::{Journal, SmallDisk, make_room};
+use crate::lives;
 use crate::store::{append, read_from, small_segments};
 
-/// A small file system in memory, for who may mount one.
-struct SmallDisk {
-    directory: tempfile::TempDir,
-}
-
-impl SmallDisk {
-    fn mount(size: &str) -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(directory.path());
-        let is_mounted = mount.output().is_ok_and(|output| output.status.success());
-        is_mounted.then_some(Self { directory })
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    /// Fills the disk up but for so many bytes, and returns the file that does.
-    fn fill_but(&self, room: usize) -> PathBuf {
-        let filler = self.path().join("filler");
-        let mut bytes = Vec::new();
-        let is_full = |bytes: &Vec<u8>| fs::write(&filler, bytes).is_err();
-        while !is_full(&bytes) {
-            bytes.resize(bytes.len() + 16384, 1);
-        }
-        bytes.truncate(bytes.len().saturating_sub(16384 + room));
-        fs::write(&filler, &bytes).unwrap();
-        filler
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.path()).status();
-    }
-}
+/// Commits of one of these tests: more than any of the disks has room for.
+const COMMITS: u64 = 400;
 
 #[test]
 fn a_full_device_has_its_own_error_and_the_store_goes_on_once_there_is_room() {
-    let Some(disk) = SmallDisk::mount("2m") else {
+    let Some(disk) = SmallDisk::in_memory("2m") else {
         return eprintln!(
             "skipped: a_full_device_has_its_own_error: no file system can be mounted"
         );
@@ -69,7 +34,7 @@ fn a_full_device_has_its_own_error_and_the_store_goes_on_once_there_is_room() {
     let (events, error) = read_from(&store, 1);
     assert!(error.is_none());
     assert_eq!(events.len() as u64, number - 1, "everything before is there");
-    fs::remove_file(filler).unwrap();
+    make_room(&filler);
     assert_eq!(append(&store, number, vec![1; 10_000]).unwrap().get(), number);
     store.close().unwrap();
     let store = FileStore::open(&path).unwrap();
@@ -79,14 +44,87 @@ fn a_full_device_has_its_own_error_and_the_store_goes_on_once_there_is_room() {
 
 #[test]
 fn a_device_without_room_for_a_store_is_said_to_be_full_and_a_store_can_be_made_later() {
-    let Some(disk) = SmallDisk::mount("1m") else {
+    let Some(disk) = SmallDisk::in_memory("1m") else {
         return eprintln!("skipped: a_device_without_room: no file system can be mounted");
     };
     let filler = disk.fill_but(32_768);
     let path = disk.path().join("store");
     let refused = FileStore::open_with(&path, small_segments()).unwrap_err();
     assert!(matches!(refused, Error::NoSpace { .. }), "{refused:?}");
-    fs::remove_file(filler).unwrap();
+    make_room(&filler);
     let store = FileStore::open_with(&path, small_segments()).unwrap();
     append(&store, 1, vec![1]).unwrap();
+}
+
+/// Commits until the store takes no more; returns the last number that was acknowledged.
+fn commit_until_refused(store: &FileStore, first: u64) -> (u64, Error) {
+    for number in first..COMMITS {
+        if let Err(refused) = store.commit(lives::commit(number)) {
+            return (number - 1, refused);
+        }
+    }
+    panic!("the disk is not small");
+}
+
+/// Holds a store on a full disk to going on for readers, and to its errors.
+fn assert_is_readable(store: &FileStore, acknowledged: u64, refused: &Error) {
+    assert_eq!(lives::check_events(store), Ok(acknowledged), "after {refused}");
+    match refused {
+        Error::NoSpace { .. } => {}
+        // A device fails, or a file system whose device failed takes no more writes.
+        Error::Io { .. } => {}
+        Error::OutcomeUnknown { .. } => {
+            let again = store.commit(lives::commit(acknowledged + 1));
+            assert!(matches!(again, Err(Error::Poisoned { .. })), "{again:?} after {refused}");
+        }
+        refused => panic!("{refused:?}"),
+    }
+}
+
+#[test]
+fn a_full_ext4_loses_nothing_wherever_it_becomes_full_and_is_usable_once_there_is_room() {
+    let Some(disk) = SmallDisk::ext4(8 << 20) else {
+        return eprintln!("skipped: a_full_ext4: no file system can be made and mounted");
+    };
+    let path = disk.path().join("store");
+    for room in [0, 4, 8, 16, 24, 32, 48, 64, 72, 96, 128, 160, 200, 256, 300, 512] {
+        let store = FileStore::open_with(&path, lives::options()).unwrap();
+        store.commit(lives::commit(1)).unwrap();
+        let filler = disk.fill_but(room << 10);
+        let (acknowledged, refused) = commit_until_refused(&store, 2);
+        assert_is_readable(&store, acknowledged, &refused);
+        drop(store);
+        // While the disk is full the store can be opened, or says that it is full.
+        match FileStore::open_with(&path, lives::options()) {
+            Ok(store) => assert_eq!(lives::check_events(&store), Ok(acknowledged), "{room}"),
+            Err(Error::NoSpace { .. }) => {}
+            Err(error) => panic!("{room}: {error:?}"),
+        }
+        make_room(&filler);
+        lives::check(&path, acknowledged).unwrap_or_else(|wrong| panic!("{room}: {wrong}"));
+        fs::remove_dir_all(&path).unwrap();
+    }
+}
+
+#[test]
+fn a_thin_disk_that_fails_and_then_says_ok_loses_nothing_that_was_acknowledged() {
+    for journal in [Journal::Kept, Journal::None] {
+        let Some(mut disk) = SmallDisk::thin(32 << 20, "3m", journal) else {
+            return eprintln!("skipped: a_thin_disk: no file system can be made and mounted");
+        };
+        let path = disk.path().join("store");
+        let store = FileStore::open_with(&path, lives::options()).unwrap();
+        let (acknowledged, refused) = commit_until_refused(&store, 1);
+        assert_is_readable(&store, acknowledged, &refused);
+        drop(store);
+        disk.thicken();
+        let mut told = acknowledged;
+        if journal == Journal::None {
+            // What the cache shows now is not what the device has.
+            lives::check(&path, told).unwrap();
+            told += 1;
+        }
+        disk.mount_again();
+        lives::check(&path, told).unwrap();
+    }
 }

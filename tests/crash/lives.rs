@@ -22,8 +22,9 @@ const COMMITS: u64 = 12;
 /// How often one commit, or one opening, is tried: the failure may be over.
 const TRIES: u32 = 3;
 
-fn options(reading: Reading) -> Options {
-    small_segments().memtable_events(4).reading(reading)
+/// How these stores are opened.
+pub(crate) fn options() -> Options {
+    small_segments().memtable_events(4)
 }
 
 /// Returns the events of a commit, each with the name of its stream.
@@ -41,7 +42,8 @@ fn events_of(number: u64) -> Vec<(&'static str, NewEvent)> {
     (0..).zip(names).take(count).map(event).collect()
 }
 
-fn commit(number: u64) -> Commit {
+/// Returns the commit with a number, counted from 1.
+pub(crate) fn commit(number: u64) -> Commit {
     let before = (number - 1) / 2;
     events_of(number).into_iter().fold(Commit::new(), |commit, (name, event)| {
         let expected = match name {
@@ -76,7 +78,7 @@ fn live_once(path: &Path, reading: Reading, numbers: RangeInclusive<u64>) -> Opt
 }
 
 fn open(path: &Path, reading: Reading) -> Option<FileStore> {
-    (0..TRIES).find_map(|_| tell(FileStore::open_with(path, options(reading))))
+    (0..TRIES).find_map(|_| tell(FileStore::open_with(path, options().reading(reading))))
 }
 
 /// Tries to commit, and opens the store again where it is told to.
@@ -171,19 +173,23 @@ fn whole_commits(events: &[RecordedEvent]) -> Result<u64, Wrong> {
     Ok(number)
 }
 
-/// Holds what a child left on the disk to what it said: nothing that it was told or shown is lost,
-/// commits are whole, and the store goes on.
-pub(crate) fn check(path: &Path, said: &[String]) -> Result<(), String> {
+/// Returns how many commits a child was told of, or shown.
+pub(crate) fn told(said: &[String]) -> u64 {
     let number_of = |line: &String| {
         let shown = line.strip_prefix("acknowledged ").or_else(|| line.strip_prefix("seen "));
         shown.and_then(|number| number.parse::<u64>().ok())
     };
-    let told = said.iter().filter_map(number_of).max().unwrap_or_default();
+    said.iter().filter_map(number_of).max().unwrap_or_default()
+}
+
+/// Holds what is left of a store to so many commits, of which somebody was told: nothing of them is
+/// lost, commits are whole, and the store goes on.
+pub(crate) fn check(path: &Path, told: u64) -> Result<(), String> {
     if told > 0 {
         let report = FileStore::verify(path).map_err(|error| format!("{error:?}"))?;
         hold(report.is_intact(), || format!("{report:?}"))?;
     }
-    let store = FileStore::open_with(path, options(Reading::Mapped));
+    let store = FileStore::open_with(path, options());
     let store = store.map_err(|error| format!("{error:?}"))?;
     let there = check_events(&store)?;
     hold([told, told + 1].contains(&there), || format!("{there} are there, {told} were told"))?;
@@ -194,7 +200,7 @@ pub(crate) fn check(path: &Path, said: &[String]) -> Result<(), String> {
 }
 
 /// Returns how many commits a store holds, whichever way it is asked.
-fn check_events(store: &FileStore) -> Result<u64, String> {
+pub(crate) fn check_events(store: &FileStore) -> Result<u64, String> {
     let (events, error) = read_from(store, 1);
     hold(error.is_none(), || format!("{error:?}"))?;
     let count = whole_commits(&events).map_err(|wrong| format!("{wrong:?}"))?;
