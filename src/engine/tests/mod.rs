@@ -2,7 +2,8 @@
 //! `recovery`), what readers see of a damaged store (`damaged`), how commits fail (`failures`), how
 //! many threads commit (`threads`), what is looked up before their lock (`heads`), how segments
 //! follow each other (`rollover`), what a stop at any call leaves (`stops`), what a damaged index
-//! changes (`index`: nothing), and how writing the index fails (`index_failures`).
+//! changes (`index`: nothing), how writing the index fails (`index_failures`), and what rot changes
+//! (`rot`: nothing that anybody is given).
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@ mod heads;
 mod index;
 mod index_failures;
 mod rollover;
+mod rot;
 mod stops;
 mod threads;
 
