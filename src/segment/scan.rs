@@ -150,7 +150,11 @@ impl<'a, F: DiskFile> Scan<'a, F> {
 
     /// Returns up to `length` bytes from the present offset, fewer only before the end.
     fn bytes(&mut self, length: u64) -> Result<Bytes> {
+        // An index may have sent the scan beyond the end of a file that was cut short.
         let length = length.min(self.end.saturating_sub(self.offset));
+        if length == 0 {
+            return Ok(Bytes::new());
+        }
         let is_in_block = self.offset >= self.block_offset
             && self.offset + length <= self.block_offset + self.block.len() as u64;
         if !is_in_block {

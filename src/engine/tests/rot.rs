@@ -334,6 +334,17 @@ fn no_file_of_a_store_that_was_killed_is_cut_short_unnoticed() {
     cut_at_every_length(Left::Unmarked);
 }
 
+#[test]
+fn a_segment_that_ends_before_the_frame_where_a_run_ends_is_damage() {
+    // The run of the first eight events ends in the second segment: the place was looked at behind the
+    // end of the file.
+    let original = Original::new(Left::Closed);
+    for length in [0, 4096, 4100, 4104] {
+        let (disk, harm) = original.harmed(&segment_path(2), |bytes| bytes.truncate(length));
+        assert!(original.check(&disk, &harm), "{length}");
+    }
+}
+
 /// What a sector holds instead of what it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sector {
