@@ -5,6 +5,8 @@
 //! by their path from the root of the tree, such as `log/1`, where a test reaches for one.
 
 #![forbid(unsafe_code)]
+#![allow(clippy::panic, reason = "it panics when a test tells it to")]
+#![cfg_attr(not(test), allow(dead_code, reason = "only unit tests let it fail"))]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind, Result};

@@ -13,7 +13,7 @@
 //! 4. What a map or a read gave stays valid and unchanged when its file grows, is closed or is removed.
 
 mod map;
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 mod memory;
 mod platform;
 mod real;
@@ -29,8 +29,10 @@ use std::path::Path;
 use bytes::Bytes;
 
 pub(crate) use map::Map;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use memory::MemoryDisk;
 #[cfg(test)]
-pub(crate) use memory::{MemoryDisk, Operation};
+pub(crate) use memory::Operation;
 pub(crate) use real::{ReadMode, RealDisk};
 #[cfg(any(test, feature = "testing"))]
 pub use simulated::{Call, Crash, Failure, Moment, SimulatedDisk};
