@@ -20,12 +20,18 @@
 mod append;
 pub mod bytes;
 mod commit;
+pub mod directory;
 mod errors;
+mod harm;
 mod material;
+pub mod metadata;
+pub mod operations;
 mod read;
 mod results;
+pub mod run;
 #[doc(hidden)]
 pub mod simulation;
+mod small;
 mod streams;
 
 use crate::clock::Clock;
