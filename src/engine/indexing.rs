@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::broken_event;
 use super::directory::{Directory, INDEX};
-use super::recovery::{self, Depth, Route};
+use super::recovery;
+use super::route::{Depth, Route};
 use super::settling;
 use crate::error::{Damage, Error, Result};
 use crate::format::{Frame, Location, Resume};

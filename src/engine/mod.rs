@@ -22,11 +22,13 @@ mod found;
 mod heads;
 mod indexing;
 mod log;
+mod opening;
 mod reader;
 mod recovery;
 #[cfg(test)]
 mod regression_tests;
 mod rotation;
+mod route;
 mod scan;
 mod settling;
 mod staged;
@@ -64,8 +66,8 @@ use background::{Bell, Call};
 use commit_queue::CommitQueue;
 use directory::Directory;
 use log::Log;
-use recovery::{Depth, Route, Walked};
 use rotation::Rotation;
+use route::{Depth, Route, Walked};
 
 /// How a store is opened.
 #[derive(Debug, Clone)]

@@ -25,199 +25,41 @@
 //! been durable; a valid frame behind a bad one also occurs in legal states after a crash.
 
 use std::io::ErrorKind;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::appender::{LastFrame, Tally};
 use super::finding::Finding;
-use super::log::Segments;
+use super::opening::{Opened, Opening, missing};
+use super::route::{Cut, Route, Walked};
 use crate::error::{Damage, Error, Result};
-use crate::format::{Fault, Footer, Frame, FrameKind, Location, Resume};
+use crate::format::{Fault, Footer, Frame, FrameKind, Resume};
 use crate::io::{Disk, DiskFile, OpenMode};
-use crate::limits::COMMIT_BYTES_MAX;
 use crate::position::GlobalPosition;
-use crate::segment::{self, Scan, Scanned, Segment};
-use crate::timestamp::Timestamp;
-
-/// How far behind the end of the log a walk looks for bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Depth {
-    /// Until this much is zero: what a group that was being written can leave lies together.
-    Near,
-    /// To the end of every segment.
-    Full,
-}
-
-const NEAR_ZEROS_BYTES: u64 = 1 << 20;
-
-impl Depth {
-    fn zeros_max(self) -> u64 {
-        match self {
-            Self::Near => NEAR_ZEROS_BYTES,
-            Self::Full => u64::MAX,
-        }
-    }
-
-    /// Returns how many zeros are passed over behind what stands where a frame would start. What is
-    /// no frame may have been one, and all the rest of it zeros of a payload.
-    fn zeros_max_behind(self, scanned: &Scanned) -> u64 {
-        match scanned {
-            Scanned::Blank => self.zeros_max(),
-            _ => self.zeros_max().max(COMMIT_BYTES_MAX.into()),
-        }
-    }
-}
-
-/// Bytes behind the end of a segment's frames that are to be cut: `start..end` of the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Cut {
-    pub(crate) segment: u64,
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-}
-
-/// What a walk found.
-pub(crate) struct Walked<D: Disk> {
-    /// The segments up to the active one.
-    pub(crate) segments: Segments<D>,
-    /// Where the active segment's frames end.
-    pub(crate) offset: u64,
-    pub(crate) tally: Tally,
-    /// A blank segment behind the active one.
-    pub(crate) spare: Option<Segment<D::File>>,
-    /// The position that comes next.
-    pub(crate) next_position: GlobalPosition,
-    pub(crate) epoch: u32,
-    /// How far the frames themselves show the log to have been durable.
-    pub(crate) durable_upto: Location,
-    pub(crate) recorded_at: Timestamp,
-    pub(crate) last_kind: Option<FrameKind>,
-    pub(crate) frames: u64,
-    pub(crate) cuts: Vec<Cut>,
-    /// A last segment that can not be used and that held nothing.
-    pub(crate) unusable_spare: Option<u64>,
-    pub(crate) notes: Vec<Finding>,
-    pub(crate) damage: Vec<Damage>,
-}
-
-/// Which log is walked, and how.
-#[derive(Debug)]
-pub(crate) struct Route<'a, D> {
-    /// The directory of the segments.
-    pub(crate) disk: &'a D,
-    pub(crate) store_id: uuid::Uuid,
-    pub(crate) mode: OpenMode,
-    pub(crate) depth: Depth,
-    /// Where the walk begins; what lies before is believed by its footers.
-    pub(crate) from: Option<Resume>,
-    /// The last position that is wanted; everything when `None`.
-    pub(crate) last: Option<GlobalPosition>,
-}
+use crate::segment::{Scan, Scanned, Segment};
 
 /// Takes frames, each with where the log goes on behind it.
 type Sink<'a> = &'a mut dyn FnMut(&Frame, Resume) -> Result<()>;
 
 /// Walks a log, and hands every good frame to `sink` in order.
 pub(crate) fn walk<D: Disk>(route: &Route<'_, D>, sink: Sink<'_>) -> Result<Walked<D>> {
-    let mut walk = Walk::new(route, sink);
-    walk.open_segments()?;
-    walk.walk_segments()?;
+    let Opening { opened, unusable_spare, notes } = Opening::of(route)?;
+    let walked = Walked { unusable_spare, notes, ..Walked::nothing() };
+    let mut walk = Walk { route, sink, walked, open_damage: Vec::new() };
+    walk.walk_segments(opened)?;
     Ok(walk.walked)
-}
-
-/// A segment that is to be walked, or why it can not be.
-enum Opened<D: Disk> {
-    Segment(Segment<D::File>),
-    Unreadable(Damage),
 }
 
 struct Walk<'a, D: Disk> {
     route: &'a Route<'a, D>,
     sink: Sink<'a>,
-    opened: Vec<Opened<D>>,
     walked: Walked<D>,
     /// Damage behind which no good frame has been seen yet.
     open_damage: Vec<Damage>,
 }
 
-impl<'a, D: Disk> Walk<'a, D> {
-    fn new(route: &'a Route<'a, D>, sink: Sink<'a>) -> Self {
-        let walked = Walked {
-            segments: Vec::new(),
-            offset: 0,
-            tally: Tally::new(),
-            spare: None,
-            next_position: GlobalPosition::FIRST,
-            epoch: 0,
-            durable_upto: Location::default(),
-            recorded_at: Timestamp::MIN,
-            last_kind: None,
-            frames: 0,
-            cuts: Vec::new(),
-            unusable_spare: None,
-            notes: Vec::new(),
-            damage: Vec::new(),
-        };
-        let (opened, open_damage) = (Vec::new(), Vec::new());
-        Self { route, sink, opened, walked, open_damage }
-    }
-
-    /// Opens every segment. Without a header that verifies nothing of a segment can be read.
-    fn open_segments(&mut self) -> Result<()> {
-        let numbers = segment::numbers(self.route.disk)?;
-        let last = numbers.last().copied().unwrap_or_default();
-        let mut expected = 1;
-        for number in numbers {
-            if number > expected {
-                self.opened.push(Opened::Unreadable(missing(self.route.disk, expected..number)));
-            }
-            expected = number + 1;
-            match Segment::open(self.route.disk, number, self.route.mode) {
-                Ok(segment) => self.take(segment),
-                Err(Error::Damage(damage)) if number == last && self.follows_unsealed()? => {
-                    let what = format!("{}; the segment held no event yet", damage.reason);
-                    self.walked.notes.push(Finding::note(damage.file, damage.offset, what));
-                    self.walked.unusable_spare = Some(number);
-                }
-                Err(Error::Damage(damage)) => self.opened.push(Opened::Unreadable(*damage)),
-                Err(error) => return Err(error),
-            }
-        }
-        if self.opened.is_empty() {
-            let path = self.route.disk.path().to_owned();
-            self.opened.push(Opened::Unreadable(unreadable(path, "there is no segment")));
-        }
-        Ok(())
-    }
-
-    /// Takes a segment, if it belongs to this store and continues the log.
-    fn take(&mut self, segment: Segment<D::File>) {
-        let header = segment.header();
-        let base = match self.opened.last() {
-            Some(Opened::Segment(before)) => Some(before.header().end()),
-            Some(Opened::Unreadable(_)) => None,
-            None => Some(Location::default()),
-        };
-        let path = segment.path().clone();
-        self.opened.push(if header.store_id != self.route.store_id {
-            Opened::Unreadable(unreadable(path, "the segment is of another store"))
-        } else if base.is_some_and(|base| base != header.base) {
-            Opened::Unreadable(unreadable(path, "the segment does not continue the one before"))
-        } else {
-            Opened::Segment(segment)
-        });
-    }
-
-    fn follows_unsealed(&self) -> Result<bool> {
-        match self.opened.last() {
-            Some(Opened::Segment(before)) => Ok(!matches!(before.read_footer()?, Some(Ok(_)))),
-            _ => Ok(false),
-        }
-    }
-
-    fn walk_segments(&mut self) -> Result<()> {
-        let opened = std::mem::take(&mut self.opened);
+impl<D: Disk> Walk<'_, D> {
+    fn walk_segments(&mut self, opened: Vec<Opened<D>>) -> Result<()> {
         let ends_readable = matches!(opened.last(), Some(Opened::Segment(_)));
         for opened in opened {
             if self.is_done() {
@@ -566,19 +408,4 @@ fn reason<F: DiskFile>(segment: &Segment<F>, scanned: Scanned) -> Result<String>
         }
         Scanned::Fault(fault) => Ok(format!("frame: {fault}")),
     }
-}
-
-/// Returns the damage of segments that are missing, however many.
-fn missing(disk: &impl Disk, numbers: Range<u64>) -> Damage {
-    let path = disk.path().join(segment::name(numbers.start));
-    let reason = match numbers.end - numbers.start {
-        1 => "the segment is missing".to_owned(),
-        count => format!("the segment is missing, and so are the {} after it", count - 1),
-    };
-    unreadable(path, &reason)
-}
-
-fn unreadable(file: PathBuf, reason: &str) -> Damage {
-    let (first_lost, first_good_after) = (None, None);
-    Damage { file, offset: 0, reason: reason.to_owned(), first_lost, first_good_after }
 }

@@ -13,7 +13,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::recovery::{Cut, Walked};
+use super::route::{Cut, Walked};
 use crate::error::{Error, Result};
 use crate::format::SEGMENT_HEADER_BYTES;
 use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode};

@@ -3,7 +3,8 @@
 use super::directory::{self, Directory};
 use super::finding::{Finding, Severity};
 use super::indexing;
-use super::recovery::{self, Depth, Route};
+use super::recovery;
+use super::route::{Depth, Route};
 use super::settling;
 use crate::error::Result;
 use crate::format::Frame;

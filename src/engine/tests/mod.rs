@@ -24,7 +24,8 @@ use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 
 use crate::clock::Clock;
-use crate::engine::recovery::{self, Depth, Route};
+use crate::engine::recovery;
+use crate::engine::route::{Depth, Route};
 use crate::engine::{Engine, EngineOptions, Severity, Workers, verify};
 use crate::error::{Damage, Error, Result};
 use crate::event::{EventId, NewEvent, RecordedEvent};

@@ -1,0 +1,111 @@
+//! What a walk over a log is asked for, and what it answers.
+//!
+//! Values only; `recovery` walks.
+
+use super::appender::Tally;
+use super::finding::Finding;
+use super::log::Segments;
+use crate::error::Damage;
+use crate::format::{FrameKind, Location, Resume};
+use crate::io::{Disk, OpenMode};
+use crate::limits::COMMIT_BYTES_MAX;
+use crate::position::GlobalPosition;
+use crate::segment::{Scanned, Segment};
+use crate::timestamp::Timestamp;
+
+/// How far behind the end of the log a walk looks for bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Until this much is zero: what a group that was being written can leave lies together.
+    Near,
+    /// To the end of every segment.
+    Full,
+}
+
+const NEAR_ZEROS_BYTES: u64 = 1 << 20;
+
+impl Depth {
+    pub(crate) fn zeros_max(self) -> u64 {
+        match self {
+            Self::Near => NEAR_ZEROS_BYTES,
+            Self::Full => u64::MAX,
+        }
+    }
+
+    /// Returns how many zeros are passed over behind what stands where a frame would start. What is
+    /// no frame may have been one, and all the rest of it zeros of a payload.
+    pub(crate) fn zeros_max_behind(self, scanned: &Scanned) -> u64 {
+        match scanned {
+            Scanned::Blank => self.zeros_max(),
+            _ => self.zeros_max().max(COMMIT_BYTES_MAX.into()),
+        }
+    }
+}
+
+/// Bytes behind the end of a segment's frames that are to be cut: `start..end` of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cut {
+    pub(crate) segment: u64,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+/// What a walk found.
+pub(crate) struct Walked<D: Disk> {
+    /// The segments up to the active one.
+    pub(crate) segments: Segments<D>,
+    /// Where the active segment's frames end.
+    pub(crate) offset: u64,
+    pub(crate) tally: Tally,
+    /// A blank segment behind the active one.
+    pub(crate) spare: Option<Segment<D::File>>,
+    /// The position that comes next.
+    pub(crate) next_position: GlobalPosition,
+    pub(crate) epoch: u32,
+    /// How far the frames themselves show the log to have been durable.
+    pub(crate) durable_upto: Location,
+    pub(crate) recorded_at: Timestamp,
+    pub(crate) last_kind: Option<FrameKind>,
+    pub(crate) frames: u64,
+    pub(crate) cuts: Vec<Cut>,
+    /// A last segment that can not be used and that held nothing.
+    pub(crate) unusable_spare: Option<u64>,
+    pub(crate) notes: Vec<Finding>,
+    pub(crate) damage: Vec<Damage>,
+}
+
+/// Which log is walked, and how.
+#[derive(Debug)]
+pub(crate) struct Route<'a, D> {
+    /// The directory of the segments.
+    pub(crate) disk: &'a D,
+    pub(crate) store_id: uuid::Uuid,
+    pub(crate) mode: OpenMode,
+    pub(crate) depth: Depth,
+    /// Where the walk begins; what lies before is believed by its footers.
+    pub(crate) from: Option<Resume>,
+    /// The last position that is wanted; everything when `None`.
+    pub(crate) last: Option<GlobalPosition>,
+}
+
+impl<D: Disk> Walked<D> {
+    /// Returns what a walk has found before its first step.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            segments: Vec::new(),
+            offset: 0,
+            tally: Tally::new(),
+            spare: None,
+            next_position: GlobalPosition::FIRST,
+            epoch: 0,
+            durable_upto: Location::default(),
+            recorded_at: Timestamp::MIN,
+            last_kind: None,
+            frames: 0,
+            cuts: Vec::new(),
+            unusable_spare: None,
+            notes: Vec::new(),
+            damage: Vec::new(),
+        }
+    }
+}
