@@ -369,6 +369,22 @@ impl Frame {
     }
 }
 
+/// Returns the salt with which what stands at the start of `bytes` would be a frame at a location,
+/// for a segment whose header is lost. That it is the right one is shown by what else verifies with it.
+pub(crate) fn salt_for(bytes: &Bytes, location: Location) -> Option<Salt> {
+    let header = FrameHeader::read(bytes).ok()?;
+    let bytes = bytes.get(..header.length as usize)?;
+    let mut hasher = Hasher::new();
+    hasher.update(bytes.get(FRAME_LENGTH.offset..FRAME_HEADER.size)?);
+    let mut at = FRAME_HEADER.size;
+    for _ in 0..header.event_count {
+        let own = bytes.get(at..).filter(|own| own.len() >= EVENT_HEADER_BYTES)?;
+        hasher.update(&event::crc_of(own).to_le_bytes());
+        at = at.checked_add(padded_length(own))?;
+    }
+    Some(Salt::of_signature(hasher.finalize() ^ header.crc, location))
+}
+
 /// Verifies and decodes one event out of its frame: `own` is the event without padding, `frame` the
 /// header of its frame.
 pub(crate) fn single_event(

@@ -206,12 +206,39 @@ table! {
     BLOCK_COUNT: 8, 2, "count", "postings of the block";
 }
 
+table! {
+    /// Opens the file `LOST`: the parts of the log that a repair has given up.
+    LOST_HEADER, "Lost file", 40;
+    LOST_FILE_MAGIC: 0, 8, "magic", "`annalsLS`";
+    LOST_VERSION: 8, 4, "format version", "1; a newer one is refused";
+    LOST_FLAGS: 12, 4, "feature flags", "0; an unknown flag is refused";
+    LOST_STORE_ID: 16, 16, "store id", "that of the file `STORE`";
+    LOST_HOLE_COUNT: 32, 8, "hole count", "1 to 65,536";
+}
+
+table! {
+    /// One hole of the file `LOST`.
+    HOLE, "Hole", 64;
+    HOLE_KIND: 0, 4, "kind", "1: bytes of one segment; 2: whole segments";
+    HOLE_RESERVED: 4, 4, "reserved", "zero";
+    HOLE_FIRST_SEGMENT: 8, 8, "first segment", "number of the segment";
+    HOLE_LAST_SEGMENT: 16, 8, "last segment", "number of the last one, the same in a hole of kind 1";
+    HOLE_START: 24, 8, "start", "the location where the hole begins";
+    HOLE_END: 32, 8, "end", "the location behind it";
+    HOLE_FIRST_LOST: 40, 8, "first lost", "the first global position that is lost with it";
+    HOLE_NEXT: 48, 8, "next", "the position behind the lost ones; the same as first lost when none is lost";
+    HOLE_REPAIRED_AT: 56, 8, "repaired at", "when the repair gave it up; microseconds since 1970, signed";
+}
+
+/// Opens the file `LOST`.
+pub(crate) const LOST_MAGIC: [u8; 8] = *b"annalsLS";
+
 /// Opens a run of the index.
 pub(crate) const RUN_MAGIC: [u8; 8] = *b"annalsRN";
 
 /// Every table, in the order of the documentation.
 #[cfg(test)]
-pub(crate) const TABLES: [&Table; 8] = [
+pub(crate) const TABLES: [&Table; 10] = [
     &STORE,
     &SEGMENT_HEADER,
     &SEGMENT_FOOTER,
@@ -220,6 +247,8 @@ pub(crate) const TABLES: [&Table; 8] = [
     &RUN_HEADER,
     &BUCKET_HEADER,
     &POSTING_BLOCK,
+    &LOST_HEADER,
+    &HOLE,
 ];
 
 /// Frame flag: the store was closed after this frame.

@@ -10,6 +10,7 @@ mod event;
 mod frame;
 mod id_times;
 mod layout;
+mod lost;
 mod run;
 mod segment;
 mod store;
@@ -19,9 +20,12 @@ mod tests;
 pub(crate) use event::{EventPlace, id_of};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use frame::single_event_in;
-pub(crate) use frame::{Frame, FrameHeader, FrameKind, PackedFrame, Stamp, single_event};
+pub(crate) use frame::{
+    Frame, FrameHeader, FrameKind, PackedFrame, Stamp, salt_for, single_event,
+};
 pub(crate) use id_times::{IdTime, IdTimes};
 pub(crate) use layout::{ALIGNMENT, FORMAT_VERSION, SEGMENT_OVERHEAD};
+pub(crate) use lost::{HOLES_MAX, Hole, HoleKind, LOST_FILE_BYTES_MAX, decode_lost, encode_lost};
 pub(crate) use run::{
     BUCKET_BYTES, BUCKET_ENTRIES_MAX, BlockBuilder, Bucket, FILTER_BLOCK_BYTES, Found,
     LIST_COUNT_BYTES, POSTING_BLOCK_BYTES, RUN_PAGE_BYTES, Reference, Resume, RunHeader,
@@ -113,6 +117,12 @@ pub(crate) struct Salt(u64);
 impl Salt {
     pub(crate) const fn new(salt: u64) -> Self {
         Self(salt)
+    }
+
+    /// Returns a salt that gives a location this signature, and with it every other location the
+    /// signature of the salt that was lost: only what a salt folds to counts.
+    const fn of_signature(signature: u32, location: Location) -> Self {
+        Self((signature ^ Self(0).signature(location)) as u64)
     }
 
     /// Returns what a checksum at `location` is combined with. Within one segment no two locations

@@ -12,13 +12,15 @@ use super::documentation::{hold_to_printed, printed};
 use super::material::{full_event, recorded, uuid_stream};
 use crate::event::{EventId, NewEvent};
 use crate::format::layout::{
-    BUCKET_HEADER, EVENT_HEADER, FRAME_HEADER, POSTING_BLOCK, RUN_CRC, RUN_HEADER, RUN_ID_KINDS,
-    RUN_ID_TIME_FIRST, RUN_ID_TIME_LAST, SEGMENT_FOOTER, SEGMENT_HEADER, STORE, Table,
+    BUCKET_HEADER, EVENT_HEADER, FRAME_HEADER, HOLE, LOST_HEADER, POSTING_BLOCK, RUN_CRC,
+    RUN_HEADER, RUN_ID_KINDS, RUN_ID_TIME_FIRST, RUN_ID_TIME_LAST, SEGMENT_FOOTER, SEGMENT_HEADER,
+    STORE, Table,
 };
 use crate::format::{
-    BUCKET_BYTES, BlockBuilder, Bucket, EventPlace, Fault, Footer, Frame, FrameKind, IdTimes,
-    Location, POSTING_BLOCK_BYTES, PackedFrame, RUN_PAGE_BYTES, Reference, Resume, RunHeader,
-    SEGMENT_HEADER_BYTES, Salt, SegmentHeader, Stamp, StoreFile, decode_block, encode_bucket,
+    BUCKET_BYTES, BlockBuilder, Bucket, EventPlace, Fault, Footer, Frame, FrameKind, Hole,
+    HoleKind, IdTimes, Location, POSTING_BLOCK_BYTES, PackedFrame, RUN_PAGE_BYTES, Reference,
+    Resume, RunHeader, SEGMENT_HEADER_BYTES, Salt, SegmentHeader, Stamp, StoreFile, decode_block,
+    decode_lost, encode_bucket, encode_lost,
 };
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::stream::StreamId;
@@ -109,6 +111,43 @@ fn the_segment_footer_is_as_published() {
     dump.fields(&SEGMENT_FOOTER);
     let published = dump.hold_to_published("segment footer example");
     assert_eq!(Footer::decode(&published, &SEGMENT), Ok(footer()));
+}
+
+/// A commit of two events in the first segment, and a segment that is missing with 40 events.
+fn holes() -> [Hole; 2] {
+    let repaired_at = Timestamp::from_micros(1_700_000_002_000_000);
+    let part = Hole {
+        kind: HoleKind::Part,
+        first_segment: 1,
+        last_segment: 1,
+        start: Location::new(4424),
+        end: Location::new(4752),
+        first_lost: GlobalPosition::new(3),
+        next: GlobalPosition::new(5),
+        repaired_at,
+    };
+    let whole = Hole {
+        kind: HoleKind::Segments,
+        first_segment: 2,
+        last_segment: 2,
+        start: Location::new(65_536),
+        end: Location::new(196_608),
+        first_lost: GlobalPosition::new(9),
+        next: GlobalPosition::new(49),
+        repaired_at,
+    };
+    [part, whole]
+}
+
+#[test]
+fn the_list_of_what_is_lost_is_as_published() {
+    let mut dump = Dump::new(encode_lost(STORE_ID, &holes()));
+    dump.fields(&LOST_HEADER);
+    dump.fields(&HOLE);
+    dump.fields(&HOLE);
+    dump.row(4, "crc");
+    let published = dump.hold_to_published("lost file example");
+    assert_eq!(decode_lost(&published, STORE_ID), Ok(holes().to_vec()));
 }
 
 #[test]
