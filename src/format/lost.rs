@@ -150,7 +150,7 @@ pub(crate) fn decode_lost(bytes: &[u8], store_id: Uuid) -> Result<Vec<Hole>, Fau
         return Err(Fault::Invalid("length"));
     }
     let holes: Vec<_> = entries.chunks(HOLE.size).map(Hole::decode).collect::<Result<_, _>>()?;
-    match holes.is_sorted_by(|one, next| one.may_precede(next)) {
+    match holes.is_sorted_by(Hole::may_precede) {
         true => Ok(holes),
         false => Err(Fault::Invalid("order of holes")),
     }

@@ -16,6 +16,7 @@
 mod documentation;
 mod examples;
 mod hostile;
+mod lost;
 mod material;
 mod refusal;
 mod roundtrip;
