@@ -59,16 +59,21 @@ impl SegmentHeader {
         if !is_zero(reserved) {
             return Err(Fault::Invalid("reserved part"));
         }
-        let header = Self {
+        let header = Self::fields(bytes);
+        match header.has_room() {
+            true => Ok(header),
+            false => Err(Fault::Invalid("size")),
+        }
+    }
+
+    /// Reads the fields of a header, whether it verifies or not.
+    pub(crate) fn fields(bytes: &[u8]) -> Self {
+        Self {
             store_id: Uuid::from_bytes(SEGMENT_STORE_ID.get_16(bytes)),
             number: SEGMENT_NUMBER.get(bytes),
             salt: Salt(SEGMENT_SALT.get(bytes)),
             base: Location::new(SEGMENT_BASE.get(bytes)),
             size: SEGMENT_SIZE.get(bytes),
-        };
-        match header.has_room() {
-            true => Ok(header),
-            false => Err(Fault::Invalid("size")),
         }
     }
 

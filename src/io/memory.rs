@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind, Result};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ pub(crate) struct MemoryDisk {
 #[derive(Debug)]
 pub(crate) struct MemoryFile {
     tree: Arc<Mutex<Tree>>,
+    path: PathBuf,
     contents: Arc<Mutex<Vec<u8>>>,
     mode: OpenMode,
 }
@@ -71,6 +73,8 @@ struct Tree {
     gates: BTreeMap<Operation, Arc<Gate>>,
     /// The most bytes that one read or write moves.
     bytes_per_call_max: Option<usize>,
+    /// Ranges of files that can not be read.
+    unreadable: Vec<(PathBuf, Range<u64>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -212,7 +216,8 @@ impl MemoryDisk {
             };
             (path.clone(), entry)
         });
-        let tree = Tree { entries: copies.collect(), ..Tree::default() };
+        let unreadable = tree.unreadable.clone();
+        let tree = Tree { entries: copies.collect(), unreadable, ..Tree::default() };
         Self { tree: Arc::new(Mutex::new(tree)), directory: self.directory.clone() }
     }
 
@@ -235,6 +240,11 @@ impl MemoryDisk {
     /// Makes reads and writes short: at most `bytes` a call, from now on.
     pub(crate) fn limit_bytes_per_call(&self, bytes: usize) {
         self.tree.lock().bytes_per_call_max = Some(bytes);
+    }
+
+    /// Lets every read fail that touches a range of a file, whatever the file's name comes to mean.
+    pub(crate) fn lose(&self, path: &str, range: Range<u64>) {
+        self.tree.lock().unreadable.push((path.into(), range));
     }
 
     /// Returns the paths of all files, sorted.
@@ -357,7 +367,8 @@ impl Disk for MemoryDisk {
             OpenMode::CreateNew => tree.make_file(&path)?,
             OpenMode::Read | OpenMode::Write => tree.file(&path)?,
         };
-        Ok(MemoryFile { tree: Arc::clone(&self.tree), contents, mode })
+        drop(tree);
+        Ok(MemoryFile { tree: Arc::clone(&self.tree), path, contents, mode })
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
@@ -435,6 +446,13 @@ impl DiskFile for MemoryFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let most = self.call(Operation::Read, buffer.len())?;
+        let end = advanced(offset, most)?;
+        let is_lost = |(path, range): &(PathBuf, Range<u64>)| {
+            *path == self.path && range.start < end && offset < range.end
+        };
+        if self.tree.lock().unreadable.iter().any(is_lost) {
+            return Err(Error::other("the device can not read this"));
+        }
         let contents = self.contents.lock();
         let there = index(offset).ok().and_then(|start| contents.get(start..)).unwrap_or_default();
         let read = buffer.iter_mut().zip(there).take(most).map(|(to, from)| *to = *from);

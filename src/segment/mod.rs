@@ -15,11 +15,13 @@
 mod prepare;
 mod scan;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 pub(crate) use prepare::{Preallocation, prepare};
 pub(crate) use scan::{Scan, Scanned};
@@ -91,6 +93,8 @@ pub(crate) struct Segment<F> {
     readable: AtomicU64,
     /// Bytes of the file when it was opened.
     file_bytes: u64,
+    /// Where the device could not give bytes back, if the reader goes on all the same.
+    unreadable: Option<Mutex<Vec<Range<u64>>>>,
 }
 
 impl<F: DiskFile> Segment<F> {
@@ -121,8 +125,34 @@ impl<F: DiskFile> Segment<F> {
 
     /// Puts together a segment whose header is known.
     fn new(header: SegmentHeader, file: F, path: PathBuf, file_bytes: u64) -> Self {
-        let (file, footer) = (ViewedFile::new(file), OnceLock::new());
-        Self { header, file, path, footer, readable: AtomicU64::new(0), file_bytes }
+        let (file, footer, unreadable) = (ViewedFile::new(file), OnceLock::new(), None);
+        Self { header, file, path, footer, readable: AtomicU64::new(0), file_bytes, unreadable }
+    }
+
+    /// Opens the segment with a header that is known, whatever stands in the place of its own.
+    pub(crate) fn open_with(
+        disk: &impl Disk<File = F>,
+        header: SegmentHeader,
+        mode: OpenMode,
+    ) -> Result<Self> {
+        let name = name(header.number);
+        let path = disk.path().join(&name);
+        let file = disk.open(&name, mode).map_err(|source| Error::io("open", &path, source))?;
+        let file_bytes = file.len().map_err(|source| Error::io("measure", &path, source))?;
+        Ok(Self::new(header, file, path, file_bytes))
+    }
+
+    /// Lets what the device can not give back read as bytes that are no frame, instead of ending the
+    /// reading there.
+    pub(crate) fn tolerating_read_errors(self) -> Self {
+        Self { unreadable: Some(Mutex::default()), ..self }
+    }
+
+    /// Returns the first offset in a range that the device could not give back, of what was read.
+    pub(crate) fn unreadable_in(&self, range: &Range<u64>) -> Option<u64> {
+        let unreadable = self.unreadable.as_ref()?.lock();
+        let within = unreadable.iter().filter(|own| own.start < range.end && range.start < own.end);
+        within.map(|own| own.start.max(range.start)).min()
     }
 
     /// Returns the length of the file if it is shorter than it was made.
@@ -131,7 +161,7 @@ impl<F: DiskFile> Segment<F> {
     }
 
     /// Returns the offset before which frames can stand.
-    fn frames_end(&self) -> u64 {
+    pub(crate) fn frames_end(&self) -> u64 {
         let in_file = self.file_bytes / ALIGNMENT as u64 * ALIGNMENT as u64;
         self.header.footer_offset().min(in_file).max(SEGMENT_HEADER_BYTES as u64)
     }
@@ -172,11 +202,14 @@ impl<F: DiskFile> Segment<F> {
 
     /// Fills `buffer` from an offset; what lies behind the end of the file reads as zeros.
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        let length = self
-            .file()
-            .read_up_to(buffer, offset)
-            .map_err(|source| self.read_error(offset, source))?;
-        buffer.get_mut(length..).unwrap_or_default().fill(0);
+        match (self.file().read_up_to(buffer, offset), &self.unreadable) {
+            (Ok(length), _) => buffer.get_mut(length..).unwrap_or_default().fill(0),
+            (Err(source), None) => return Err(self.read_error(offset, source)),
+            (Err(_), Some(unreadable)) => {
+                let found = read_around_errors(self.file(), buffer, offset);
+                unreadable.lock().extend(found);
+            }
+        }
         Ok(())
     }
 
@@ -291,6 +324,41 @@ impl<F: DiskFile> Segment<F> {
     pub(crate) fn fault(&self, offset: u64, fault: &Fault, what: &'static str) -> Error {
         fault_in(self.path.clone(), offset, fault, what)
     }
+}
+
+/// What stands for bytes that the device can not give back: neither zeros nor a frame.
+const UNREADABLE: u8 = 0xa5;
+
+/// Bytes that a device gives back or not as one.
+const SECTOR_BYTES: usize = 512;
+
+/// Fills `buffer` from an offset sector by sector, and returns the ranges that can not be read.
+pub(crate) fn read_around_errors(
+    file: &impl DiskFile,
+    buffer: &mut [u8],
+    offset: u64,
+) -> Vec<Range<u64>> {
+    let mut unreadable: Vec<Range<u64>> = Vec::new();
+    let mut at = offset;
+    let mut rest = buffer;
+    while !rest.is_empty() {
+        let to_boundary = SECTOR_BYTES as u64 - at % SECTOR_BYTES as u64;
+        let length = usize::try_from(to_boundary).unwrap_or(SECTOR_BYTES).min(rest.len());
+        let (sector, behind) = rest.split_at_mut(length);
+        let end = at + length as u64;
+        match file.read_up_to(sector, at) {
+            Ok(read) => sector.get_mut(read..).unwrap_or_default().fill(0),
+            Err(_) => {
+                sector.fill(UNREADABLE);
+                match unreadable.last_mut().filter(|last| last.end == at) {
+                    Some(last) => last.end = end,
+                    None => unreadable.push(at..end),
+                }
+            }
+        }
+        (at, rest) = (end, behind);
+    }
+    unreadable
 }
 
 fn fault_in(file: PathBuf, offset: u64, fault: &Fault, what: &'static str) -> Error {

@@ -59,6 +59,11 @@ impl<'a, F: DiskFile> Scan<'a, F> {
         self.offset
     }
 
+    /// Ends the scan at an offset behind the present one: nothing behind it is read.
+    pub(crate) fn end_at(&mut self, offset: u64) {
+        self.end = offset.min(self.segment.frames_end()).max(self.offset);
+    }
+
     /// Goes to an offset where the scan has been.
     pub(crate) fn go_back_to(&mut self, offset: u64) {
         self.offset = offset;
