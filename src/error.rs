@@ -185,14 +185,21 @@ pub enum Error {
 
     /// Bytes that had been durable no longer verify.
     ///
-    /// What to do: restore a backup, or open the store read-only to read all that still verifies.
-    #[error("{0}")]
+    /// What to do: restore a backup; or open the store read-only to read all that still verifies; or
+    /// give up what is lost with [`FileStore::repair`](crate::FileStore::repair) or, into a new place,
+    /// with [`FileStore::salvage`](crate::FileStore::salvage) (`annals repair`, `annals salvage`).
+    #[error("{0}; restore a backup, or see what `annals repair --dry-run` would give up")]
     Damage(Box<Damage>),
 
     /// The device could not give bytes back.
     ///
-    /// What to do: check the device; if it is failing, restore a backup on another.
-    #[error("can not read {} at offset {offset}: {source}", path.display())]
+    /// What to do: check the device; if it is failing, restore a backup on another, or copy what it can
+    /// still read there with [`FileStore::salvage`](crate::FileStore::salvage) (`annals salvage`).
+    #[error(
+        "can not read {} at offset {offset}: {source}; restore a backup on another device, or see \
+         what `annals salvage --dry-run` would copy",
+        path.display()
+    )]
     Read {
         /// The file.
         path: PathBuf,

@@ -80,7 +80,7 @@ mod timestamp;
 pub use backend::file::{FileStore, Options, Reading, Stats};
 pub use backend::memory::MemoryStore;
 pub use clock::{Clock, ClockHand};
-pub use engine::{Finding, Severity, VerifyReport};
+pub use engine::{Finding, RepairReport, RepairStep, Severity, VerifyReport};
 pub use error::{Damage, Difference, Error, PoisonCause, Result};
 pub use event::{ContentType, EventId, Metadata, NewEvent, RecordedEvent};
 pub use position::{GlobalPosition, StreamVersion};

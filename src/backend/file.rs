@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::engine::{Engine, EngineOptions, Finding, VerifyReport, Workers, verify};
+use crate::engine::{
+    self, Engine, EngineOptions, Finding, RepairReport, VerifyReport, Workers, verify,
+};
 use crate::error::{Error, Result};
 use crate::event::{EventId, RecordedEvent};
 use crate::format::FORMAT_VERSION;
@@ -128,8 +130,10 @@ const PAGE_BYTES: u64 = 4096;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Events in the store: the last global position.
+    /// Events in the store: the last global position, less the positions that are lost.
     pub events: u64,
+    /// Positions that are lost and that a repair has given up.
+    pub lost: u64,
     /// Segments of the log.
     pub segments: u64,
     /// Bytes of the log that hold commits.
@@ -223,8 +227,90 @@ impl FileStore {
         verify(existing(path.as_ref())?)
     }
 
-    /// Returns what opening came upon: commits that a crash cut short, and, in a store that is open
-    /// for reading only, damage.
+    /// Tells what [`repair`](Self::repair) would do with the store at a path. Changes nothing; nobody
+    /// should be writing to the store.
+    ///
+    /// # Errors
+    ///
+    /// As [`repair`](Self::repair).
+    pub fn plan_repair(path: impl AsRef<Path>) -> Result<RepairReport> {
+        let root = existing(path.as_ref())?;
+        Ok(engine::plan(&root, &Clock::system())?.report)
+    }
+
+    /// Makes a damaged store one that opens for writing again, and says what was given up for it.
+    ///
+    /// What the store can tell twice, its identity and the headers of segments, is written anew; the
+    /// bytes that stood there are kept in its directory `cut`. For all else the log stays as it is: what
+    /// does not verify is listed in the file `LOST`, and from then on reading and writing pass over it.
+    /// Positions that are lost are never given out again. A commit of which a byte is damaged is given
+    /// up whole.
+    ///
+    /// A stream whose lost events have later ones behind them keeps its version. Where its last events
+    /// are lost nobody knows how many they were: it goes on with the version of the last one that is
+    /// left.
+    ///
+    /// In a store without damage nothing is done. A repair that was interrupted is done again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] when there is no store at the path, [`Error::Locked`] when it is open for
+    /// writing, [`Error::Damage`] when nothing of it verifies, [`Error::Incompatible`] for a newer
+    /// format, [`Error::NoSpace`] and [`Error::Io`] when the system does not let it.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use annals::FileStore;
+    ///
+    /// for part in FileStore::plan_repair("orders")?.given_up {
+    ///     eprintln!("{part}");
+    /// }
+    /// FileStore::repair("orders")?;
+    /// let store = FileStore::open("orders")?;
+    /// # Ok::<(), annals::Error>(())
+    /// ```
+    pub fn repair(path: impl AsRef<Path>) -> Result<RepairReport> {
+        engine::repair(&existing(path.as_ref())?, &Clock::system())
+    }
+
+    /// Copies what is left of a store to a place where nothing is or an empty directory, and repairs
+    /// the copy as [`repair`](Self::repair) does. Changes nothing where the store is, and needs only to
+    /// read it: for a device that fails, or a disk that may not be written to.
+    ///
+    /// The copy is the same store: events keep their ids, stream versions, positions and times, and
+    /// positions that are lost stay lost. Nobody should be writing to the store meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`repair`](Self::repair), and [`Error::NotADirectory`] and [`Error::NotAStore`] when
+    /// something is where the copy is to be.
+    pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<RepairReport> {
+        let (from, to) = (existing(from.as_ref())?, to.as_ref());
+        let clock = Clock::system();
+        // What can not be salvaged is refused before anything is made.
+        Self::plan_salvage(from.path(), to)?;
+        let to = RealDisk::create(to).map_err(|source| at(to, "make", source))?;
+        engine::salvage(&from, &to, &clock)
+    }
+
+    /// Tells what [`salvage`](Self::salvage) would do. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`salvage`](Self::salvage).
+    pub fn plan_salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<RepairReport> {
+        let (from, to) = (existing(from.as_ref())?, to.as_ref());
+        match RealDisk::open(to) {
+            Ok(to) => engine::check_empty(&to)?,
+            Err(source) if source.kind() == ErrorKind::NotFound => {}
+            Err(source) => return Err(at(to, "open", source)),
+        }
+        engine::plan_salvage(&from, &Clock::system())
+    }
+
+    /// Returns what opening came upon: commits that a crash cut short, what repairs have given up,
+    /// and, in a store that is open for reading only, damage.
     pub fn findings(&self) -> &[Finding] {
         self.engine.findings()
     }
@@ -241,8 +327,10 @@ impl FileStore {
     /// [`Error::Io`] when a file can not be measured.
     pub fn stats(&self) -> Result<Stats> {
         let sizes = self.engine.sizes()?;
+        let lost = self.engine.reader().holes().lost_count();
         Ok(Stats {
-            events: self.engine.reader().durable().get(),
+            events: self.engine.reader().durable().get().saturating_sub(lost),
+            lost,
             segments: sizes.segments,
             log_bytes: sizes.log_bytes,
             disk_bytes: sizes.disk_bytes,

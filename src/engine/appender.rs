@@ -106,6 +106,15 @@ impl Tally {
         self.frames_crc.update(&crc.to_le_bytes());
     }
 
+    /// Counts positions that are lost in the segment, so that its first position and its count of
+    /// events still lead to the next position.
+    pub(crate) fn lose(&mut self, first_lost: GlobalPosition, count: u64) {
+        if self.event_count == 0 && count > 0 {
+            self.first_position = first_lost;
+        }
+        self.event_count += count;
+    }
+
     /// Returns the footer of a segment that ends at an offset.
     pub(crate) fn footer(&self, end: u64, recorded_at: Timestamp, epoch: u32) -> Footer {
         Footer {

@@ -4,6 +4,9 @@
 //! list that is furthest ahead says where the others go on. It may hold positions that do not match
 //! (terms can share a hash), and never misses one that does.
 
+use std::sync::Arc;
+
+use super::holes::Holes;
 use super::reader::Reader;
 use crate::error::Result;
 use crate::index::{Postings, Term};
@@ -117,22 +120,33 @@ impl<D: Disk> Candidates<D> {
         }
     }
 
-    /// Iterates over the candidates from `first` to `last`, both included, in either order.
+    /// Iterates over the candidates from `first` to `last`, both included, in either order; those in
+    /// holes are none.
     pub(crate) fn walk(
         mut self,
         direction: Direction,
         first: GlobalPosition,
         last: GlobalPosition,
+        holes: Arc<Holes>,
     ) -> impl Iterator<Item = Result<GlobalPosition>> + Send + 'static {
         let mut next = Some(match direction {
             Direction::Forward => first,
             Direction::Backward => last,
         });
         std::iter::from_fn(move || {
-            let from = next.take()?;
-            let found = match direction {
-                Direction::Forward => self.first_from(from),
-                Direction::Backward => self.last_to(from),
+            let mut from = next.take()?;
+            let found = loop {
+                let found = match direction {
+                    Direction::Forward => self.first_from(from),
+                    Direction::Backward => self.last_to(from),
+                };
+                let Ok(Some(hole)) = found.as_ref().map(|found| holes.around((*found)?)) else {
+                    break found;
+                };
+                from = match direction {
+                    Direction::Forward => hole.next,
+                    Direction::Backward => hole.first_lost.previous(),
+                };
             };
             let within = |found: &GlobalPosition| (first..=last).contains(found);
             let found = found.map(|found| found.filter(within)).transpose()?;

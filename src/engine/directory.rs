@@ -5,7 +5,9 @@
 //! a store whose making was interrupted, and is made anew.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 
+use super::holes::{Holes, LOST_UNFINISHED};
 use super::rotation::Rotation;
 use super::tail::CUT_DIRECTORY;
 use crate::chance;
@@ -16,9 +18,11 @@ use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode};
 use crate::segment::{self, Preallocation, Scan, Scanned, Segment, prepare};
 
 const LOCK: &str = "LOCK";
-const STORE: &str = "STORE";
+pub(crate) const STORE: &str = "STORE";
 const STORE_UNFINISHED: &str = "STORE.tmp";
-const LOG: &str = "log";
+pub(crate) const LOG: &str = "log";
+/// Marks the copy of a store that is not finished.
+pub(crate) const SALVAGE: &str = "SALVAGE";
 /// What is derived from the log.
 pub(crate) const INDEX: &str = "index";
 
@@ -27,6 +31,8 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) root: D,
     pub(crate) log: D,
     pub(crate) identity: StoreFile,
+    /// What a repair has given up of the log.
+    pub(crate) holes: Arc<Holes>,
     /// Held for writing.
     pub(crate) lock: Option<D::Lock>,
 }
@@ -38,6 +44,7 @@ pub(crate) fn open_or_make<D: Disk>(
     segment_bytes: u64,
 ) -> Result<Directory<D>> {
     let names = list(&root)?;
+    check_finished(&root, &names)?;
     let is_store = names.iter().any(|name| name == STORE);
     if !is_store {
         check_nothing_else(&root, &names)?;
@@ -50,23 +57,37 @@ pub(crate) fn open_or_make<D: Disk>(
     };
     let log = log_directory(&root)?;
     remove_unfinished(&root, &log)?;
-    Ok(Directory { root, log, identity, lock: Some(lock) })
+    let holes = Arc::new(Holes::read(&root, identity.store_id)?);
+    Ok(Directory { root, log, identity, holes, lock: Some(lock) })
 }
 
 /// Opens a store for reading.
 pub(crate) fn open<D: Disk>(root: D) -> Result<Directory<D>> {
     let names = list(&root)?;
+    check_finished(&root, &names)?;
     if !names.iter().any(|name| name == STORE) {
         check_nothing_else(&root, &names)?;
         return Err(Error::Missing { path: root.path().to_owned() });
     }
     let identity = read_identity(&root)?;
     let log = log_directory(&root)?;
-    Ok(Directory { root, log, identity, lock: None })
+    let holes = Arc::new(Holes::read(&root, identity.store_id)?);
+    Ok(Directory { root, log, identity, holes, lock: None })
 }
 
 fn list<D: Disk>(disk: &D) -> Result<Vec<String>> {
     disk.list().map_err(|source| Error::io("list", disk.path(), source))
+}
+
+/// Refuses the copy of a store that is not finished.
+pub(crate) fn check_finished<D: Disk>(root: &D, names: &[String]) -> Result<()> {
+    match names.iter().any(|name| name == SALVAGE) {
+        true => {
+            let found = format!("{SALVAGE}, the mark of a copy that was not finished");
+            Err(Error::NotAStore { path: root.path().to_owned(), found })
+        }
+        false => Ok(()),
+    }
 }
 
 /// Refuses a directory without `STORE` that holds something else than a store in the making.
@@ -105,14 +126,14 @@ fn is_blank<D: Disk>(log: &D, number: u64) -> Result<bool> {
     }
 }
 
-fn lock<D: Disk>(root: &D) -> Result<D::Lock> {
+pub(crate) fn lock<D: Disk>(root: &D) -> Result<D::Lock> {
     root.lock(LOCK).map_err(|source| match source.kind() {
         ErrorKind::WouldBlock => Error::Locked { path: root.path().to_owned() },
         _ => Error::io("lock", root.path().join(LOCK), source),
     })
 }
 
-fn log_directory<D: Disk>(root: &D) -> Result<D> {
+pub(crate) fn log_directory<D: Disk>(root: &D) -> Result<D> {
     root.directory(LOG, MakeDirectory::Never).map_err(|source| match source.kind() {
         ErrorKind::NotFound => Damage {
             file: root.path().join(LOG),
@@ -126,13 +147,14 @@ fn log_directory<D: Disk>(root: &D) -> Result<D> {
     })
 }
 
-fn read_identity<D: Disk>(root: &D) -> Result<StoreFile> {
+pub(crate) fn read_identity<D: Disk>(root: &D) -> Result<StoreFile> {
     let path = root.path().join(STORE);
-    let failed = |source| Error::io("read", &path, source);
-    let file = root.open(STORE, OpenMode::Read).map_err(failed)?;
+    let file = root.open(STORE, OpenMode::Read);
+    let file = file.map_err(|source| Error::io("open", &path, source))?;
     // Longer than this version's, so that one of a newer format is judged by its own checksum.
     let mut bytes = [0; STORE_FILE_BYTES_MAX];
-    let length = file.read_up_to(&mut bytes, 0).map_err(failed)?;
+    let length = file.read_up_to(&mut bytes, 0);
+    let length = length.map_err(|source| Error::Read { path: path.clone(), offset: 0, source })?;
     StoreFile::decode(bytes.get(..length).unwrap_or_default()).map_err(|fault| match fault {
         Fault::Newer { found, supported } => {
             Error::Incompatible { file: path.clone(), found, supported }
@@ -162,25 +184,32 @@ fn make<D: Disk>(root: &D, clock: &Clock, segment_bytes: u64) -> Result<StoreFil
     }
     let header = Rotation::<D>::first_header(identity.store_id, segment_bytes);
     prepare(&log, header, Preallocation::Zeros)?;
+    write_identity(root, &identity)?;
+    Ok(identity)
+}
+
+/// Writes `STORE`, whole or not at all.
+pub(crate) fn write_identity<D: Disk>(root: &D, identity: &StoreFile) -> Result<()> {
+    let failed = |source| Error::io("write", root.path().join(STORE), source);
     remove_if_there(root, STORE_UNFINISHED)?;
     let file = root.open(STORE_UNFINISHED, OpenMode::CreateNew).map_err(failed)?;
     file.write_all_at(&identity.encode(), 0).map_err(failed)?;
     file.sync_data().map_err(failed)?;
     root.rename(STORE_UNFINISHED, STORE).map_err(failed)?;
-    root.sync_dir().map_err(failed)?;
-    Ok(identity)
+    root.sync_dir().map_err(failed)
 }
 
 /// Removes what an interrupted preparation left; nothing was ever recorded in it.
 fn remove_unfinished<D: Disk>(root: &D, log: &D) -> Result<()> {
     remove_if_there(root, STORE_UNFINISHED)?;
+    remove_if_there(root, LOST_UNFINISHED)?;
     for name in list(log)?.iter().filter(|name| segment::is_unfinished(name)) {
         remove_if_there(log, name)?;
     }
     Ok(())
 }
 
-fn remove_if_there<D: Disk>(disk: &D, name: &str) -> Result<()> {
+pub(crate) fn remove_if_there<D: Disk>(disk: &D, name: &str) -> Result<()> {
     match disk.remove(name) {
         Err(source) if source.kind() != ErrorKind::NotFound => {
             Err(Error::io("remove", disk.path().join(name), source))

@@ -12,6 +12,9 @@ pub enum Severity {
     /// Nothing that was acknowledged is concerned: a commit that a crash cut short, or stray bytes
     /// where nothing is stored.
     Note,
+    /// Something that had been durable was damaged, and a repair has given it up: reading and writing
+    /// pass over it.
+    Repaired,
     /// Something that had been durable does not verify.
     Damage,
 }
@@ -55,6 +58,19 @@ impl Finding {
         let (first_lost, first_good_after) = (None, None);
         Self { severity, file, offset, what, first_lost, first_good_after, kept_in: None }
     }
+
+    /// Returns what is told of a hole, in which the positions from the first up to the other are lost.
+    pub(crate) fn repaired(
+        file: PathBuf,
+        offset: u64,
+        what: String,
+        (first_lost, next): (GlobalPosition, GlobalPosition),
+    ) -> Self {
+        let first_lost = Some(first_lost).filter(|first| *first < next);
+        let first_good_after = first_lost.map(|_| next);
+        let severity = Severity::Repaired;
+        Self { severity, file, offset, what, first_lost, first_good_after, kept_in: None }
+    }
 }
 
 impl From<&Damage> for Finding {
@@ -75,6 +91,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
             Severity::Note => "note",
+            Severity::Repaired => "repaired",
             Severity::Damage => "damage",
         };
         write!(f, "{severity}: {} at offset {}: {}", self.file.display(), self.offset, self.what)?;

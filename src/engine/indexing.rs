@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::broken_event;
 use super::directory::{Directory, INDEX};
+use super::holes::Holes;
 use super::recovery;
 use super::route::{Depth, Route};
 use super::settling;
@@ -36,8 +37,10 @@ pub(crate) fn open<D: Disk>(
         Access::Write => None,
     }));
     let (log, met) = (directory.log.clone(), Arc::clone(&found));
-    index.set_log(LogFrames { log, store_id, hasher, access, found });
-    index.fill_gaps()?;
+    let holes = Arc::clone(&directory.holes);
+    index.set_log(LogFrames { log, store_id, hasher, access, holes, found });
+    let holes = &directory.holes;
+    index.fill_gaps(&|first, last| holes.take_all(first, last))?;
     let met = met.lock().take().unwrap_or_default();
     Ok((Arc::new(index), met))
 }
@@ -114,6 +117,7 @@ struct LogFrames<D: Disk> {
     store_id: Uuid,
     hasher: TermHasher,
     access: Access,
+    holes: Arc<Holes>,
     /// Takes the damage that is met while a store is opened for reading: what verifies is indexed,
     /// and its readers know what is lost. Met later, or by a writer, damage is an error.
     found: Arc<Mutex<Option<Vec<Damage>>>>,
@@ -136,6 +140,8 @@ impl<D: Disk> LogSource for LogFrames<D> {
             depth: Depth::Near,
             from,
             last: Some(last),
+            holes: &self.holes,
+            mended: None,
         };
         let walked = recovery::walk(&route, &mut |frame, resume| {
             let (places, terms) = events_of(&self.hasher, frame)?;

@@ -20,15 +20,20 @@ mod directory;
 mod finding;
 mod found;
 mod heads;
+mod holes;
 mod indexing;
 mod log;
+mod mending;
+mod open_damage;
 mod opening;
 mod reader;
 mod recovery;
 #[cfg(test)]
 mod regression_tests;
+mod repair;
 mod rotation;
 mod route;
+mod salvage;
 mod scan;
 mod settling;
 mod staged;
@@ -48,9 +53,12 @@ use parking_lot::Mutex;
 #[cfg(feature = "testing")]
 pub use by_hand::Work;
 pub use finding::{Finding, Severity};
+pub use repair::{RepairReport, RepairStep};
 pub use verify::VerifyReport;
 
 pub(crate) use reader::Reader;
+pub(crate) use repair::{plan, repair};
+pub(crate) use salvage::{check_empty, plan_salvage, salvage};
 pub(crate) use verify::verify;
 
 use crate::clock::Clock;
@@ -135,7 +143,7 @@ impl<D: Disk> Engine<D> {
     pub(crate) fn open_read_only(root: D) -> Result<Self> {
         let directory = directory::open(root)?;
         let (index, walked) = walk_read_only(&directory)?;
-        let findings = findings(&walked);
+        let findings = findings(&directory, &walked);
         let reader = reader(&directory, index, &walked);
         let Directory { root, identity, .. } = directory;
         Ok(Self { root, identity, reader: Arc::new(reader), writer: None, findings })
@@ -147,10 +155,10 @@ impl<D: Disk> Engine<D> {
         mut walked: Walked<D>,
         options: &EngineOptions,
     ) -> Result<Self> {
-        let findings = findings(&walked);
+        let findings = findings(&directory, &walked);
         let active = walked.segments.last().map(Arc::clone).ok_or(Error::Closed)?;
         let reader = Arc::new(reader(&directory, Arc::clone(&index), &walked));
-        let Directory { root, log, identity, lock } = directory;
+        let Directory { root, log, identity, lock, .. } = directory;
         let bell = Arc::new(Bell::default());
         let spare = walked.spare.take();
         let rotation = Rotation::new(log, identity.store_id, options.segment_bytes, spare);
@@ -283,6 +291,8 @@ fn walk<D: Disk>(
         depth: Depth::Near,
         from: index.resume(),
         last: None,
+        holes: &directory.holes,
+        mended: None,
     };
     recovery::walk(&route, &mut |frame, resume| indexing::add_frame(index, &hasher, frame, resume))
 }
@@ -357,9 +367,12 @@ fn reader<D: Disk>(
     let end =
         walked.segments.last().map_or(Location::default(), |last| last.location(walked.offset));
     let durable = (walked.next_position.previous(), end);
-    Reader::new(log, index, hasher, durable, walked.damage.clone())
+    let holes = Arc::clone(&directory.holes);
+    Reader::new(log, index, hasher, durable, walked.damage.clone(), holes)
 }
 
-fn findings<D: Disk>(walked: &Walked<D>) -> Vec<Finding> {
-    walked.damage.iter().map(Finding::from).chain(walked.notes.iter().cloned()).collect()
+fn findings<D: Disk>(directory: &Directory<D>, walked: &Walked<D>) -> Vec<Finding> {
+    let damage = walked.damage.iter().map(Finding::from);
+    let holes = directory.holes.findings::<D>(directory.log.path(), &walked.segments);
+    damage.chain(holes).chain(walked.notes.iter().cloned()).collect()
 }

@@ -1,21 +1,24 @@
 //! Opens the segments of a log for a walk: each as it should be, or why it can not be walked.
 //!
-//! Looks at headers and numbers only (the cases A to D of `recovery`).
+//! Looks at headers and numbers only (the cases A to D of `recovery`). Segments that a repair has given
+//! up are not looked at.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
 
 use super::finding::Finding;
 use super::route::Route;
 use crate::error::{Damage, Error, Result};
-use crate::format::Location;
+use crate::format::{Hole, Location};
 use crate::io::Disk;
 use crate::segment::{self, Segment};
 
 /// A segment that is to be walked, or why it can not be.
 pub(crate) enum Opened<D: Disk> {
     Segment(Segment<D::File>),
-    Unreadable(Damage),
+    Unreadable(Damage, RangeInclusive<u64>),
+    /// Segments that a repair has given up.
+    Hole(Hole),
 }
 
 /// The segments of a log in the order of their numbers.
@@ -31,31 +34,54 @@ impl<D: Disk> Opening<D> {
     pub(crate) fn of(route: &Route<'_, D>) -> Result<Self> {
         let mut opening = Self { opened: Vec::new(), unusable_spare: None, notes: Vec::new() };
         let numbers = segment::numbers(route.disk)?;
-        let last = numbers.last().copied().unwrap_or_default();
+        let mut holes = route.holes.of_segments().peekable();
         let mut expected = 1;
+        let last = numbers.last().copied().unwrap_or_default();
         for number in numbers {
-            if number > expected {
-                opening.opened.push(Opened::Unreadable(missing(route.disk, expected..number)));
+            while let Some(hole) = holes.next_if(|hole| hole.first_segment <= number) {
+                opening.reach(route, expected, hole.first_segment);
+                opening.opened.push(Opened::Hole(*hole));
+                expected = hole.last_segment + 1;
             }
+            if number < expected {
+                continue;
+            }
+            opening.reach(route, expected, number);
             expected = number + 1;
             opening.open(route, number, number == last)?;
         }
+        for hole in holes {
+            opening.reach(route, expected, hole.first_segment);
+            opening.opened.push(Opened::Hole(*hole));
+            expected = hole.last_segment + 1;
+        }
         if opening.opened.is_empty() {
             let path = route.disk.path().to_owned();
-            opening.opened.push(Opened::Unreadable(unreadable(path, "there is no segment")));
+            let nothing = unreadable(path, "there is no segment");
+            opening.opened.push(Opened::Unreadable(nothing, 1..=1));
         }
         Ok(opening)
     }
 
+    /// Notes the segments that are missing before the next one.
+    fn reach(&mut self, route: &Route<'_, D>, expected: u64, next: u64) {
+        if expected < next {
+            let damage = missing(route.disk, expected..next);
+            self.opened.push(Opened::Unreadable(damage, expected..=next - 1));
+        }
+    }
+
     fn open(&mut self, route: &Route<'_, D>, number: u64, is_last: bool) -> Result<()> {
-        match Segment::open(route.disk, number, route.mode) {
+        match route.open(number) {
             Ok(segment) => self.take(route, segment),
             Err(Error::Damage(damage)) if is_last && self.follows_unsealed()? => {
                 let what = format!("{}; the segment held no event yet", damage.reason);
                 self.notes.push(Finding::note(damage.file, damage.offset, what));
                 self.unusable_spare = Some(number);
             }
-            Err(Error::Damage(damage)) => self.opened.push(Opened::Unreadable(*damage)),
+            Err(Error::Damage(damage)) => {
+                self.opened.push(Opened::Unreadable(*damage, number..=number));
+            }
             Err(error) => return Err(error),
         }
         Ok(())
@@ -66,17 +92,19 @@ impl<D: Disk> Opening<D> {
         let header = segment.header();
         let base = match self.opened.last() {
             Some(Opened::Segment(before)) => Some(before.header().end()),
-            Some(Opened::Unreadable(_)) => None,
+            Some(Opened::Unreadable(..)) => None,
+            Some(Opened::Hole(hole)) => Some(hole.end),
             None => Some(Location::default()),
         };
-        let path = segment.path().clone();
-        self.opened.push(if header.store_id != route.store_id {
-            Opened::Unreadable(unreadable(path, "the segment is of another store"))
+        let why = if header.store_id != route.store_id {
+            "the segment is of another store"
         } else if base.is_some_and(|base| base != header.base) {
-            Opened::Unreadable(unreadable(path, "the segment does not continue the one before"))
+            "the segment does not continue the one before"
         } else {
-            Opened::Segment(segment)
-        });
+            return self.opened.push(Opened::Segment(segment));
+        };
+        let (path, number) = (segment.path().clone(), header.number);
+        self.opened.push(Opened::Unreadable(unreadable(path, why), number..=number));
     }
 
     fn follows_unsealed(&self) -> Result<bool> {

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::ahead::Ahead;
 use super::candidates::Candidates;
 use super::heads::{Head, Heads};
+use super::holes::Holes;
 use super::log::{Log, Segments, segment_in};
 use super::scan::PositionScan;
 use super::stream_walk::StreamWalk;
@@ -42,6 +43,8 @@ pub(crate) struct Reader<D: Disk> {
     /// Positions that can not be read, known since opening.
     damage: Vec<Damage>,
     heads: Heads,
+    /// Positions that a repair has given up.
+    holes: Arc<Holes>,
 }
 
 /// A group of events that has become durable.
@@ -63,6 +66,7 @@ impl<D: Disk> Reader<D> {
         hasher: TermHasher,
         durable: (GlobalPosition, Location),
         damage: Vec<Damage>,
+        holes: Arc<Holes>,
     ) -> Self {
         let (position, end) = durable;
         Self {
@@ -73,7 +77,13 @@ impl<D: Disk> Reader<D> {
             durable_end: AtomicU64::new(end.get()),
             damage,
             heads: Heads::new(),
+            holes,
         }
+    }
+
+    /// Returns what a repair has given up: reads pass over it.
+    pub(crate) fn holes(&self) -> &Arc<Holes> {
+        &self.holes
     }
 
     pub(crate) fn log(&self) -> &Log<D> {
@@ -183,22 +193,30 @@ impl<D: Disk> Reader<D> {
         ranges.filter_map(|one| Some((one.first_lost?, behind(one).previous()))).collect()
     }
 
-    /// Returns how many positions with good ones behind them were found lost, at least.
+    /// Returns how many positions with good ones behind them are lost, at least.
     pub(crate) fn lost_count(&self) -> u64 {
         let ends =
             self.damage.iter().filter_map(|one| Some((one.first_lost?, one.first_good_after?)));
-        ends.map(|(lost, good)| good.distance_from(lost)).fold(0, u64::saturating_add)
+        let counts = ends.map(|(lost, good)| good.distance_from(lost));
+        counts.fold(self.holes.lost_count(), u64::saturating_add)
     }
 
-    /// Returns the error for an event that is not there though a later one of its stream is.
-    pub(crate) fn lost_before(&self, position: GlobalPosition) -> Error {
+    /// Returns the error for an event that is not there though a later one of its stream is, at
+    /// `position`; the one before it that is there is at `earlier`. `None` where a repair has given it
+    /// up.
+    pub(crate) fn lost_between(
+        &self,
+        earlier: GlobalPosition,
+        position: GlobalPosition,
+    ) -> Option<Error> {
         let before =
             self.damage.iter().filter(|one| one.first_lost.is_some_and(|it| it < position));
         match before.max_by_key(|one| one.first_lost) {
-            Some(damage) => damage.clone().into(),
+            Some(damage) => Some(damage.clone().into()),
+            None if self.holes.is_between(earlier, position) => None,
             None => {
                 let location = self.index.locate(position).ok().flatten();
-                self.misplaced(location.unwrap_or_default())
+                Some(self.misplaced(location.unwrap_or_default()))
             }
         }
     }
@@ -380,7 +398,8 @@ impl<D: Disk> Reader<D> {
             let scan = PositionScan::new(reader, first, last);
             return Ok(limited(scan.filter(matches), count_max));
         }
-        let positions = candidates.walk(options.order(), first, last);
+        let holes = Arc::clone(&self.holes);
+        let positions = candidates.walk(options.order(), first, last, holes);
         let likely = count_max.unwrap_or(LIKELY_MATCHES);
         Ok(limited(Ahead::new(reader, positions, likely).filter(matches), count_max))
     }
@@ -413,7 +432,7 @@ impl<D: Disk> Reader<D> {
 
     /// Returns the first position from `low` on whose commit time is not `before`, or `high`. The time
     /// of a position that can not be read is `None`: it counts so that the read meets, and reports,
-    /// it.
+    /// it. One that a repair has given up has the time of the event before it.
     fn bisect(
         &self,
         mut low: GlobalPosition,
@@ -422,8 +441,12 @@ impl<D: Disk> Reader<D> {
     ) -> Result<GlobalPosition> {
         while low < high {
             let middle = low.advanced_by(high.distance_from(low) / 2);
-            let recorded_at = match self.event_at(middle) {
-                Ok(event) => Some(event.recorded_at()),
+            let recorded_at = match self.holes.last_live_to(middle) {
+                GlobalPosition::ZERO => Ok(Timestamp::MIN),
+                live => self.event_at(live).map(|event| event.recorded_at()),
+            };
+            let recorded_at = match recorded_at {
+                Ok(recorded_at) => Some(recorded_at),
                 Err(Error::Damage(_)) => None,
                 Err(error) => return Err(error),
             };

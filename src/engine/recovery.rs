@@ -20,20 +20,21 @@
 //! | L | stray bytes in unused space of a sealed segment | a note |
 //! | M | frames that verify and do not continue the log: older ones as in I, others as in J | |
 //! | N | a file that is shorter than its header says | damage; of a spare a note: it is set aside |
+//! | O | a place that a repair has given up | a hole: nothing in it is looked at |
 //!
 //! Only a later frame whose `durable_upto` lies behind the place proves that what stood there had
 //! been durable; a valid frame behind a bad one also occurs in legal states after a crash.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::appender::{LastFrame, Tally};
 use super::finding::Finding;
+use super::open_damage::{Extent, OpenDamage};
 use super::opening::{Opened, Opening, missing};
 use super::route::{Cut, Route, Walked};
 use crate::error::{Damage, Error, Result};
-use crate::format::{Fault, Footer, Frame, FrameKind, Resume};
+use crate::format::{Fault, Footer, Frame, FrameKind, Hole, Location, Resume};
 use crate::io::{Disk, DiskFile, OpenMode};
 use crate::position::GlobalPosition;
 use crate::segment::{Scan, Scanned, Segment};
@@ -45,7 +46,7 @@ type Sink<'a> = &'a mut dyn FnMut(&Frame, Resume) -> Result<()>;
 pub(crate) fn walk<D: Disk>(route: &Route<'_, D>, sink: Sink<'_>) -> Result<Walked<D>> {
     let Opening { opened, unusable_spare, notes } = Opening::of(route)?;
     let walked = Walked { unusable_spare, notes, ..Walked::nothing() };
-    let mut walk = Walk { route, sink, walked, open_damage: Vec::new() };
+    let mut walk = Walk { route, sink, walked, open: OpenDamage::default() };
     walk.walk_segments(opened)?;
     Ok(walk.walked)
 }
@@ -55,30 +56,44 @@ struct Walk<'a, D: Disk> {
     sink: Sink<'a>,
     walked: Walked<D>,
     /// Damage behind which no good frame has been seen yet.
-    open_damage: Vec<Damage>,
+    open: OpenDamage,
 }
 
 impl<D: Disk> Walk<'_, D> {
     fn walk_segments(&mut self, opened: Vec<Opened<D>>) -> Result<()> {
-        let ends_readable = matches!(opened.last(), Some(Opened::Segment(_)));
-        for opened in opened {
+        let last = opened.len().saturating_sub(1);
+        for (number, opened) in opened.into_iter().enumerate() {
             if self.is_done() {
                 // What a damaged segment has lost goes by its footer to where the next one begins.
-                self.close_damage(Some(self.walked.next_position));
+                self.close_damage(Some((self.walked.next_position, self.open.reached())));
                 return Ok(());
             }
             match opened {
-                Opened::Unreadable(Damage { file, offset, reason, .. }) => {
-                    self.begin_damage(file, offset, &reason);
+                Opened::Unreadable(damage, numbers) => {
+                    self.begin_damage(damage, Extent::Segments(numbers));
                 }
-                Opened::Segment(segment) => self.walk_segment(segment)?,
+                Opened::Hole(hole) => {
+                    self.pass_hole(&hole);
+                    if number == last {
+                        self.miss(hole.last_segment + 1);
+                    }
+                }
+                Opened::Segment(segment) => {
+                    self.walk_segment(segment)?;
+                    if number == last {
+                        self.walk_behind_sealed()?;
+                    }
+                }
             }
-        }
-        if ends_readable {
-            self.walk_behind_sealed()?;
         }
         self.close_damage(None);
         Ok(())
+    }
+
+    /// Begins the damage of a segment that should be there behind the last one.
+    fn miss(&mut self, number: u64) {
+        let damage = missing(self.route.disk, number..number + 1);
+        self.begin_damage(damage, Extent::Segments(number..=number));
     }
 
     /// Walks what follows a sealed segment that was the last one when they were listed: a segment is
@@ -86,11 +101,10 @@ impl<D: Disk> Walk<'_, D> {
     fn walk_behind_sealed(&mut self) -> Result<()> {
         while let Some(last) = self.walked.segments.last().filter(|last| last.footer().is_some()) {
             let number = last.header().number + 1;
-            match Segment::open(self.route.disk, number, self.route.mode) {
+            match self.route.open(number) {
                 Ok(segment) => self.walk_segment(segment)?,
                 Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                    let Damage { file, reason, .. } = missing(self.route.disk, number..number + 1);
-                    self.begin_damage(file, 0, &reason);
+                    self.miss(number);
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -106,26 +120,36 @@ impl<D: Disk> Walk<'_, D> {
 
     /// Passes over a segment before the beginning of the walk, going by its footer.
     fn pass_over(&mut self, segment: &Segment<D::File>) -> Result<()> {
+        let holes = self.route.holes;
+        let mut inside =
+            holes.in_segment(segment.header().number, segment.header().base).peekable();
+        let has_holes = inside.peek().is_some();
+        if let Some(rest) = inside.find(|hole| hole.end >= segment.header().end()) {
+            self.pass_hole(rest);
+            self.seal_at(segment, segment.offset(rest.start));
+            return Ok(());
+        }
+        let offset = segment.header().footer_offset();
         match segment.read_footer()? {
             Some(Ok(footer)) => {
-                let is_next =
-                    footer.event_count == 0 || footer.first_position == self.walked.next_position;
-                if !is_next && self.open_damage.is_empty() {
-                    let offset = segment.header().footer_offset();
-                    let reason = "footer: it does not continue the log";
-                    self.begin_damage(segment.path().clone(), offset, reason);
+                let is_next = footer.event_count == 0
+                    || has_holes
+                    || footer.first_position == self.walked.next_position;
+                if !is_next && self.open.is_empty() {
+                    let damage = damage(segment, offset, "footer: it does not continue the log");
+                    self.begin_damage(damage, Extent::BehindCounted(segment, offset));
                 }
                 if footer.event_count > 0 {
-                    self.close_damage(Some(footer.first_position));
+                    self.close_damage(Some((footer.first_position, segment.header().end())));
                     self.walked.next_position =
                         footer.first_position.advanced_by(footer.event_count);
                 }
                 segment.mark_sealed(footer);
             }
             _ => {
-                let offset = segment.header().footer_offset();
                 let reason = "footer: it does not verify, though the log goes on";
-                self.begin_damage(segment.path().clone(), offset, reason);
+                let damage = damage(segment, offset, reason);
+                self.begin_damage(damage, Extent::Behind(segment, offset));
                 segment.set_readable(offset);
             }
         }
@@ -139,7 +163,7 @@ impl<D: Disk> Walk<'_, D> {
             && from.segment == segment.header().number
         {
             scan.go_back_to(segment.offset(from.end));
-            self.close_damage(Some(from.next_position));
+            self.close_damage(Some((from.next_position, from.end)));
             self.walked.tally = Tally::resumed(from);
             self.walked.next_position = from.next_position;
             self.walked.epoch = from.epoch;
@@ -152,8 +176,9 @@ impl<D: Disk> Walk<'_, D> {
     }
 
     fn walk_segment(&mut self, segment: Segment<D::File>) -> Result<()> {
-        let number = segment.header().number;
-        if self.route.from.as_ref().is_some_and(|from| number < from.segment) {
+        let header = *segment.header();
+        self.open.reach_segment(&header);
+        if self.route.from.as_ref().is_some_and(|from| header.number < from.segment) {
             self.pass_over(&segment)?;
             self.walked.segments.push(Arc::new(segment));
             return Ok(());
@@ -165,21 +190,83 @@ impl<D: Disk> Walk<'_, D> {
             }
             return Ok(());
         }
-        self.walked.tally = Tally::new();
-        match segment.read_footer()? {
-            Some(Ok(footer)) => self.walk_sealed(&segment, footer)?,
-            footer => self.walk_unsealed(&segment, footer.is_some())?,
+        if follows_end {
+            self.seal_before();
         }
-        if let Some(end) = segment.cut_short_at() {
-            self.begin_damage(segment.path().clone(), end, "the file is cut short");
+        self.walked.tally = Tally::new();
+        let mut scan = self.begin_scan(&segment);
+        if self.walk_up_to_holes(&segment, &mut scan)? == Rest::Open {
+            match segment.read_footer()? {
+                Some(Ok(footer)) => self.walk_sealed(&segment, &mut scan, footer)?,
+                footer => self.walk_unsealed(&segment, &mut scan, footer.is_some())?,
+            }
+            if let Some(end) = segment.cut_short_at() {
+                let damage = damage(&segment, end, "the file is cut short");
+                // What is missing of a sealed segment may be nothing but zeros of its footer.
+                let frames_end = segment.footer().map_or(self.walked.offset, |footer| footer.end);
+                let start = frames_end.min(end);
+                self.begin_damage(damage, Extent::Behind(&segment, start));
+            }
         }
         self.walked.segments.push(Arc::new(segment));
         Ok(())
     }
 
+    /// Walks the frames before each hole of a segment, and passes over the hole. Everything before one
+    /// had been durable.
+    fn walk_up_to_holes(
+        &mut self,
+        segment: &Segment<D::File>,
+        scan: &mut Scan<'_, D::File>,
+    ) -> Result<Rest> {
+        let number = segment.header().number;
+        let from = segment.location(scan.offset());
+        for hole in self.route.holes.in_segment(number, from) {
+            let end = segment.offset(hole.start);
+            scan.end_at(end);
+            self.walk_frames(segment, scan, Some(end))?;
+            if self.is_done() {
+                return Ok(Rest::Taken);
+            }
+            let continues = self.walked.next_position == hole.first_lost || !self.open.is_empty();
+            if scan.offset() != end || !continues {
+                let damage = damage(segment, scan.offset(), "frame: it does not verify");
+                self.begin_damage(damage, Extent::Behind(segment, scan.offset()));
+            }
+            self.pass_hole(hole);
+            if hole.end >= segment.header().end() {
+                self.seal_at(segment, end);
+                return Ok(Rest::Taken);
+            }
+            scan.go_back_to(segment.offset(hole.end));
+            scan.end_at(segment.header().size);
+        }
+        Ok(Rest::Open)
+    }
+
+    fn pass_hole(&mut self, hole: &Hole) {
+        self.close_damage(Some((hole.first_lost, hole.start)));
+        let walked = &mut self.walked;
+        walked.tally.lose(hole.first_lost, hole.lost_count());
+        walked.next_position = walked.next_position.max(hole.next);
+        // What stood before it had been durable, or is gone with it.
+        walked.durable_upto = walked.durable_upto.max(hole.end);
+        self.open.reach(hole.end);
+    }
+
+    /// Takes a segment for sealed whose footer is lost.
+    fn seal_at(&self, segment: &Segment<D::File>, end: u64) {
+        let walked = &self.walked;
+        segment.mark_sealed(walked.tally.footer(end, walked.recorded_at, walked.epoch));
+    }
+
     /// Tells whether a segment behind the one where the log seems to end holds nothing; stray bytes in
     /// it are cut. If it holds a frame or is sealed, the one before had been sealed.
     fn is_spare(&mut self, segment: &Segment<D::File>) -> Result<bool> {
+        let header = segment.header();
+        if self.route.holes.in_segment(header.number, header.base).next().is_some() {
+            return Ok(false);
+        }
         let mut scan = Scan::new(segment);
         let start = scan.offset();
         let footer = segment.read_footer()?;
@@ -201,34 +288,39 @@ impl<D: Disk> Walk<'_, D> {
             }
             return Ok(true);
         }
-        if let Some(last) = self.walked.segments.last().map(Arc::clone) {
-            let walked = &self.walked;
-            let footer = walked.tally.footer(walked.offset, walked.recorded_at, walked.epoch);
-            last.mark_sealed(footer);
-            let offset = last.header().footer_offset();
-            let reason = "footer: it is missing, though the log goes on";
-            self.begin_damage(last.path().clone(), offset, reason);
-        }
         Ok(false)
     }
 
-    fn walk_sealed(&mut self, segment: &Segment<D::File>, footer: Footer) -> Result<()> {
-        let mut scan = self.begin_scan(segment);
+    /// Takes the segment where the log seemed to end for sealed, since the next one is in use.
+    fn seal_before(&mut self) {
+        let Some(last) = self.walked.segments.last().map(Arc::clone) else { return };
+        let end = self.walked.offset;
+        self.seal_at(&last, end);
+        let offset = last.header().footer_offset();
+        let damage = damage(&last, offset, "footer: it is missing, though the log goes on");
+        self.begin_damage(damage, Extent::Behind(&last, end));
+    }
+
+    fn walk_sealed(
+        &mut self,
+        segment: &Segment<D::File>,
+        scan: &mut Scan<'_, D::File>,
+        footer: Footer,
+    ) -> Result<()> {
         let damage_before = self.damage_count();
-        self.walk_frames(segment, &mut scan, Some(footer.end))?;
+        self.walk_frames(segment, scan, Some(footer.end))?;
         if self.is_done() {
             return Ok(());
         }
-        let walked = &self.walked;
-        let found = walked.tally.footer(scan.offset(), walked.recorded_at, walked.epoch);
-        let counts = |footer: &Footer| (footer.event_count, footer.frame_count, footer.end);
-        let agrees = counts(&found) == counts(&footer) && found.frames_crc == footer.frames_crc;
-        if !agrees && self.damage_count() == damage_before {
+        let agrees = self.agrees(segment, scan.offset(), &footer);
+        let ends_early = scan.offset() < footer.end;
+        if ends_early || (!agrees && self.damage_count() == damage_before) {
             let offset = footer.end.min(scan.offset());
             let reason = "footer: the frames are not those that it counts";
-            self.begin_damage(segment.path().clone(), offset, reason);
+            let extent = Extent::BehindCounted(segment, scan.offset());
+            self.begin_damage(damage(segment, offset, reason), extent);
         }
-        if !self.open_damage.is_empty() {
+        if !self.open.is_empty() {
             let behind = footer.first_position.advanced_by(footer.event_count);
             self.walked.next_position = self.walked.next_position.max(behind);
         }
@@ -242,25 +334,47 @@ impl<D: Disk> Walk<'_, D> {
         Ok(())
     }
 
-    fn damage_count(&self) -> usize {
-        self.walked.damage.len() + self.open_damage.len()
+    /// Tells whether a footer counts the frames that were found up to an offset. Where some of them
+    /// were given up it may have been written before or after that.
+    fn agrees(&self, segment: &Segment<D::File>, end: u64, footer: &Footer) -> bool {
+        let walked = &self.walked;
+        let header = segment.header();
+        if self.route.holes.in_segment(header.number, header.base).next().is_some() {
+            let next = footer.first_position.advanced_by(footer.event_count);
+            return end == footer.end && (footer.event_count == 0 || next == walked.next_position);
+        }
+        let found = walked.tally.footer(end, walked.recorded_at, walked.epoch);
+        let counts = |footer: &Footer| (footer.event_count, footer.frame_count, footer.end);
+        counts(&found) == counts(footer) && found.frames_crc == footer.frames_crc
     }
 
-    fn walk_unsealed(&mut self, segment: &Segment<D::File>, has_bad_footer: bool) -> Result<()> {
-        let mut scan = self.begin_scan(segment);
-        self.walk_frames(segment, &mut scan, None)?;
+    fn damage_count(&self) -> usize {
+        self.walked.damage.len() + self.open.len()
+    }
+
+    fn walk_unsealed(
+        &mut self,
+        segment: &Segment<D::File>,
+        scan: &mut Scan<'_, D::File>,
+        has_bad_footer: bool,
+    ) -> Result<()> {
+        self.walk_frames(segment, scan, None)?;
         let start = scan.offset();
         let zeros_max = self.route.depth.zeros_max_behind(&scan.advance()?);
         scan.go_back_to(start);
         scan.search(zeros_max, |_| false)?;
-        self.note_cut(segment, start, scan.offset(), "a commit that was not finished");
-        if has_bad_footer {
-            let footer = segment.header().footer_offset();
-            let end = segment.header().size;
-            self.note_cut(segment, footer, end, "a footer that was not finished");
-        }
         self.walked.offset = start;
         segment.set_readable(start);
+        let (footer, end) = (segment.header().footer_offset(), segment.header().size);
+        if let Some(offset) = segment.unreadable_in(&(start..end)) {
+            let damage = damage(segment, offset, UNREADABLE);
+            self.begin_damage(damage, Extent::Behind(segment, start));
+            return Ok(());
+        }
+        self.note_cut(segment, start, scan.offset(), "a commit that was not finished");
+        if has_bad_footer {
+            self.note_cut(segment, footer, end, "a footer that was not finished");
+        }
         Ok(())
     }
 
@@ -315,7 +429,12 @@ impl<D: Disk> Walk<'_, D> {
                 continue;
             }
             scan.go_back_to(behind);
-            self.begin_damage(segment.path().clone(), offset, &reason);
+            let reason = match segment.unreadable_in(&(offset..behind)) {
+                Some(_) => UNREADABLE,
+                None => reason.as_str(),
+            };
+            let extent = Extent::Behind(segment, offset);
+            self.begin_damage(damage(segment, offset, reason), extent);
             self.feed(segment, &frame)?;
         }
     }
@@ -343,7 +462,7 @@ impl<D: Disk> Walk<'_, D> {
 
     fn continues(&self, frame: &Frame) -> bool {
         let is_next = frame.header().first_position == self.walked.next_position;
-        self.goes_on(frame) && (is_next || !self.open_damage.is_empty())
+        self.goes_on(frame) && (is_next || !self.open.is_empty())
     }
 
     /// Tells whether a frame may come later in the log than the last one.
@@ -358,7 +477,7 @@ impl<D: Disk> Walk<'_, D> {
     /// behind damage: an index of it would hide the damage from the next opening.
     fn feed(&mut self, segment: &Segment<D::File>, frame: &Frame) -> Result<()> {
         let header = frame.header();
-        self.close_damage(Some(header.first_position));
+        self.close_damage(Some((header.first_position, frame.location())));
         let walked = &mut self.walked;
         walked.tally.add(header.first_position, header.event_count.into(), header.crc);
         walked.next_position = header.next_position();
@@ -381,21 +500,33 @@ impl<D: Disk> Walk<'_, D> {
         (self.sink)(frame, last.resume(segment.header().number, &self.walked.tally))
     }
 
-    fn begin_damage(&mut self, file: PathBuf, offset: u64, reason: &str) {
-        let first_lost = Some(self.walked.next_position);
-        let reason = reason.to_owned();
-        let damage = Damage { file, offset, reason, first_lost, first_good_after: None };
-        self.open_damage.push(damage);
+    fn begin_damage(&mut self, damage: Damage, extent: Extent<'_, D::File>) {
+        self.open.begin(damage, extent, self.walked.next_position);
     }
 
-    /// Settles which positions are lost to the damage seen last, given the first good one behind it.
-    fn close_damage(&mut self, first_good_after: Option<GlobalPosition>) {
-        for damage in self.open_damage.drain(..) {
-            let is_lost = first_good_after.is_none_or(|good| Some(good) > damage.first_lost);
-            let first_lost = damage.first_lost.filter(|_| is_lost);
-            self.walked.damage.push(Damage { first_lost, first_good_after, ..damage });
-        }
+    /// Settles which positions are lost to the damage seen last, given the first good one behind it and
+    /// where that is.
+    fn close_damage(&mut self, good: Option<(GlobalPosition, Location)>) {
+        let walked = &mut self.walked;
+        self.open.close(good, walked.next_position, &mut walked.damage, &mut walked.gaps);
     }
+}
+
+/// What is left of a segment behind its holes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Frames, and the footer if it is sealed.
+    Open,
+    /// Nothing that is to be walked.
+    Taken,
+}
+
+const UNREADABLE: &str = "the device can not read it";
+
+/// Returns the damage at an offset of a segment; what is lost with it is not known yet.
+fn damage<F: DiskFile>(segment: &Segment<F>, offset: u64, reason: &str) -> Damage {
+    let (file, reason) = (segment.path().clone(), reason.to_owned());
+    Damage { file, offset, reason, first_lost: None, first_good_after: None }
 }
 
 /// Says why something is not the next frame; a frame of a newer format is an error at once.

@@ -2,11 +2,14 @@
 //!
 //! Values only; `recovery` walks.
 
+use std::collections::BTreeMap;
+
 use super::appender::Tally;
 use super::finding::Finding;
+use super::holes::Holes;
 use super::log::Segments;
-use crate::error::Damage;
-use crate::format::{FrameKind, Location, Resume};
+use crate::error::{Damage, Error, Result};
+use crate::format::{FrameKind, Hole, HoleKind, Location, Resume, SegmentHeader};
 use crate::io::{Disk, OpenMode};
 use crate::limits::COMMIT_BYTES_MAX;
 use crate::position::GlobalPosition;
@@ -72,6 +75,19 @@ pub(crate) struct Walked<D: Disk> {
     pub(crate) unusable_spare: Option<u64>,
     pub(crate) notes: Vec<Finding>,
     pub(crate) damage: Vec<Damage>,
+    /// What a repair would have to give up for the damage.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// A part of the log that damage takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Gap {
+    /// As far as it is known; the position that comes next is not while nothing good stands behind.
+    pub(crate) hole: Hole,
+    /// Whether a footer counts the events of its segment.
+    pub(crate) is_counted: bool,
+    /// Whether a good frame stands behind it.
+    pub(crate) is_bounded: bool,
 }
 
 /// Which log is walked, and how.
@@ -86,6 +102,44 @@ pub(crate) struct Route<'a, D> {
     pub(crate) from: Option<Resume>,
     /// The last position that is wanted; everything when `None`.
     pub(crate) last: Option<GlobalPosition>,
+    /// What a repair has given up, and is passed over.
+    pub(crate) holes: &'a Holes,
+    /// Set when the walk looks for what is to be repaired: read errors are damage then, and these
+    /// headers stand for those that do not verify.
+    pub(crate) mended: Option<&'a BTreeMap<u64, SegmentHeader>>,
+}
+
+impl<D: Disk> Route<'_, D> {
+    /// Opens a segment as this walk is to read it.
+    pub(crate) fn open(&self, number: u64) -> Result<Segment<D::File>> {
+        let Some(mended) = self.mended else {
+            return Segment::open(self.disk, number, self.mode);
+        };
+        let opened = match mended.get(&number) {
+            Some(header) => Segment::open_with(self.disk, *header, self.mode),
+            None => Segment::open(self.disk, number, self.mode),
+        };
+        match opened {
+            Ok(segment) => Ok(segment.tolerating_read_errors()),
+            Err(Error::Read { path, offset, source }) => {
+                let reason = format!("header: the device can not read it: {source}");
+                let (first_lost, first_good_after) = (None, None);
+                Err(Damage { file: path, offset, reason, first_lost, first_good_after }.into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Gap {
+    /// Tells whether another gap, of the same kind, goes on where this one is.
+    pub(crate) fn goes_on_in(&self, other: &Self) -> bool {
+        let (last, first) = (self.hole.last_segment, other.hole.first_segment);
+        match self.hole.kind {
+            HoleKind::Part => last == first,
+            HoleKind::Segments => last + 1 == first,
+        }
+    }
 }
 
 impl<D: Disk> Walked<D> {
@@ -106,6 +160,7 @@ impl<D: Disk> Walked<D> {
             unusable_spare: None,
             notes: Vec::new(),
             damage: Vec::new(),
+            gaps: Vec::new(),
         }
     }
 }

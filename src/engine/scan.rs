@@ -70,13 +70,14 @@ impl<D: Disk> PositionScan<D> {
 
     /// Goes on to the next frame that has events, in the next segment where one ends.
     fn past_ended_frames(&self, mut place: Place<D>) -> Result<Place<D>> {
+        let holes = Arc::clone(self.reader.holes());
         while place.events_left == 0 {
-            let mut frame = place.frame_end;
+            let mut frame = holes.behind(place.frame_end);
             let ended = place.segment.footer().map(|footer| place.segment.location(footer.end));
             if ended.is_some_and(|end| frame >= end) {
-                let base = place.segment.header().end();
+                let base = holes.behind(place.segment.header().end());
                 place.segment = self.reader.log().existing_segment_at(base)?;
-                frame = base.plus(SEGMENT_HEADER_BYTES as u64);
+                frame = holes.behind(base.plus(SEGMENT_HEADER_BYTES as u64));
             }
             let is_empty = place
                 .segment
@@ -99,6 +100,7 @@ impl<D: Disk> Iterator for PositionScan<D> {
     type Item = Result<RecordedEvent>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        self.next = self.reader.holes().first_live_from(self.next);
         if self.next > self.last {
             return None;
         }

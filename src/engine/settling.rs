@@ -21,6 +21,8 @@ pub(crate) fn has_frame(disk: &impl Disk, resume: &Resume) -> Result<bool> {
     }
     let mut scan = Scan::new(&segment);
     scan.go_back_to(segment.offset(resume.last_frame));
+    // What stands behind the frame is not asked for and may be what a repair has given up.
+    scan.end_at(segment.offset(resume.end));
     Ok(match scan.advance()? {
         Scanned::Frame(frame) => {
             frame.header().crc == resume.last_frame_crc

@@ -47,6 +47,7 @@ impl<D: Disk> StreamWalk<D> {
             .take_while(move |found| found.as_ref().map_or(true, |position| *position <= newest));
         let mut ahead = Ahead::new(Arc::clone(&reader), positions, likely);
         let mut wanted = first;
+        let mut before = GlobalPosition::ZERO;
         Ok(std::iter::from_fn(move || {
             while wanted <= last {
                 let event = match ahead.next()? {
@@ -54,10 +55,14 @@ impl<D: Disk> StreamWalk<D> {
                     Ok(event) => event,
                     Err(error) => return Some(Err(error)),
                 };
+                let earlier = std::mem::replace(&mut before, event.global_position());
                 if event.stream_version() > wanted {
-                    return Some(Err(reader.lost_before(event.global_position())));
+                    if let Some(error) = reader.lost_between(earlier, before) {
+                        return Some(Err(error));
+                    }
+                    wanted = event.stream_version();
                 }
-                if event.stream_version() == wanted {
+                if event.stream_version() == wanted && wanted <= last {
                     wanted = wanted.next();
                     return Some(Ok(event));
                 }
@@ -79,6 +84,7 @@ impl<D: Disk> StreamWalk<D> {
         let mut ahead = Ahead::new(Arc::clone(&reader), positions, likely);
         // The version of the event before in this walk: the one behind in the stream.
         let mut behind = StreamVersion::MAX;
+        let mut later = GlobalPosition::MAX;
         let mut has_begun = false;
         Ok(std::iter::from_fn(move || {
             while behind > first {
@@ -90,8 +96,13 @@ impl<D: Disk> StreamWalk<D> {
                 let version = event.stream_version();
                 let skips = std::mem::replace(&mut has_begun, true) && version.next() < behind;
                 behind = version;
-                if skips && version < last {
-                    return Some(Err(reader.lost_before(event.global_position().next())));
+                let position = event.global_position();
+                let later = std::mem::replace(&mut later, position);
+                if skips
+                    && version < last
+                    && let Some(error) = reader.lost_between(position, later)
+                {
+                    return Some(Err(error));
                 }
                 if (first..=last).contains(&version) {
                     return Some(Ok(event));

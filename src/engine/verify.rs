@@ -21,14 +21,17 @@ pub struct VerifyReport {
     pub commits: u64,
     /// Segments of the log, the one prepared ahead included.
     pub segments: u64,
-    /// Everything that is not as a store leaves it when it is closed.
+    /// Positions that are lost and that a repair has given up.
+    pub lost: u64,
+    /// Everything that is not as a store leaves it when it is closed, and what repairs have given up.
     pub findings: Vec<Finding>,
 }
 
 impl VerifyReport {
-    /// Tells whether nothing that had been durable is damaged. Notes may still be there.
+    /// Tells whether nothing that had been durable is damaged, but for what a repair has given up.
+    /// Notes may still be there.
     pub fn is_intact(&self) -> bool {
-        self.findings.iter().all(|finding| finding.severity == Severity::Note)
+        self.findings.iter().all(|finding| finding.severity != Severity::Damage)
     }
 }
 
@@ -40,7 +43,8 @@ pub(crate) fn verify<D: Disk>(root: D) -> Result<VerifyReport> {
     let mut attempt = 1;
     loop {
         let report = verify_once(&directory)?;
-        if report.findings.is_empty() || attempt == ATTEMPTS {
+        let is_known = |finding: &Finding| finding.severity == Severity::Repaired;
+        if report.findings.iter().all(is_known) || attempt == ATTEMPTS {
             return Ok(report);
         }
         attempt += 1;
@@ -68,19 +72,23 @@ fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<VerifyReport> {
         depth: Depth::Full,
         from: None,
         last: None,
+        holes: &directory.holes,
+        mended: None,
     };
     let walked = recovery::walk(&route, &mut count)?;
     let segments = walked.segments.len() as u64 + u64::from(walked.spare.is_some());
-    let mut findings = super::findings(&walked);
+    let mut findings = super::findings(directory, &walked);
     if walked.damage.is_empty() {
         findings.extend(runs.map(|runs| unusable_runs(directory, runs)).unwrap_or_default());
     }
-    Ok(VerifyReport { events, commits, segments, findings })
+    let lost = directory.holes.lost_count();
+    Ok(VerifyReport { events, commits, segments, lost, findings })
 }
 
 /// Reports runs that are wrong. They hold nothing that the log does not, and are made again.
 fn unusable_runs<D: Disk>(directory: &Directory<D>, runs: RunCheck<D>) -> Vec<Finding> {
-    let faults = runs.finish().into_iter();
+    let holes = &directory.holes;
+    let faults = runs.finish(&|first, last| holes.take_all(first, last)).into_iter();
     faults
         .map(|(name, fault)| {
             let path = directory.root.path().join(directory::INDEX).join(name);

@@ -115,7 +115,8 @@ fn write_tables<D: Disk>(mut writer: RunWriter<'_, D>, tables: &Tables) -> io::R
     writer.finish()
 }
 
-/// Writes one run in place of adjacent ones, oldest first, and returns its interval.
+/// Writes one run in place of adjacent ones, oldest first, and returns its interval. Positions between
+/// them are lost.
 pub(crate) fn merge<D: Disk>(
     disk: &D,
     store_id: Uuid,
@@ -137,7 +138,13 @@ pub(crate) fn merge<D: Disk>(
         id_times: id_times_of(inputs),
     };
     let mut writer = RunWriter::create(disk, &plan)?;
+    let mut next = plan.first_position;
     for (number, run) in inputs.iter().enumerate() {
+        // Nobody asks for a position that is lost: it only has its place among the others.
+        for _lost in 0..run.header().first_position.distance_from(next) {
+            writer.push_location(run.header().base)?;
+        }
+        next = run.header().last_position.next();
         for slot in 0..run.header().event_count() {
             pacer.go_on()?;
             let position = run.header().first_position.advanced_by(slot);

@@ -42,7 +42,7 @@ use uuid::Uuid;
 
 pub(crate) use memtable::{Entry, MEMTABLE_EVENTS_MAX};
 pub(crate) use postings::Postings;
-pub(crate) use runs::Access;
+pub(crate) use runs::{Access, last_covered, remove_stale};
 #[cfg(test)]
 pub(crate) use term::COLLIDING_KEY;
 pub(crate) use term::{NewTerms, Term, TermHash, TermHasher, TermList};
@@ -56,7 +56,7 @@ use memtable::Memtable;
 pub(crate) use merge::Pace;
 use merge::{MergeError, merge, write_table};
 use run::{Interval, Run, Unusable};
-use runs::{counts_of, due, fit_one_run, open_runs, remove_runs};
+use runs::{counts_of, due, fit_one_run, mergeable, open_runs, remove_runs};
 
 /// A memtable that is smaller is not worth a run when the store is closed: opening reads so many
 /// events faster than it opens a file.
@@ -201,14 +201,19 @@ impl<D: Disk> Index<D> {
         *parts = Arc::new(changed);
     }
 
-    /// Makes again what no run covers between the runs that are there.
-    pub(crate) fn fill_gaps(&self) -> Result<()> {
+    /// Makes again what no run covers between the runs that are there. `is_lost` tells whether nothing
+    /// but lost positions lies from one to another.
+    pub(crate) fn fill_gaps(
+        &self,
+        is_lost: &dyn Fn(GlobalPosition, GlobalPosition) -> bool,
+    ) -> Result<()> {
         let mut before: Option<Resume> = None;
         let mut filled = Vec::new();
         for part in &self.parts().sealed {
             let next = before.map_or(GlobalPosition::FIRST, |before| before.next_position);
-            if next < part.first_position() {
-                filled.extend(self.make_again(before, part.first_position().previous())?);
+            let last = part.first_position().previous();
+            if next <= last && !is_lost(next, last) {
+                filled.extend(self.make_again(before, last)?);
             }
             before = part.resume();
             filled.push(part.clone());
@@ -319,7 +324,8 @@ impl<D: Disk> Index<D> {
     pub(crate) fn merge_once(&self, pace: Pace) -> Result<bool> {
         let Some(disk) = self.writable() else { return Ok(false) };
         let _merging = self.merging.lock();
-        let runs: Vec<_> = self.parts().sealed.iter().map_while(Part::as_run).collect();
+        let mut runs: Vec<_> = self.parts().sealed.iter().map_while(Part::as_run).collect();
+        runs.drain(..mergeable(&runs));
         let Some(due) = due(&counts_of(&runs), self.table_events_max) else { return Ok(false) };
         let inputs = runs.get(due..).unwrap_or_default();
         let merged = match self.merged(disk, inputs, pace) {
@@ -426,7 +432,9 @@ impl<D: Disk> Index<D> {
     fn join(&self, parts: &mut Vec<Part<D>>, all: bool) {
         let Some(disk) = self.writable() else { return };
         loop {
-            let runs: Vec<_> = parts.iter().map_while(Part::as_run).collect();
+            let mut runs: Vec<_> = parts.iter().map_while(Part::as_run).collect();
+            let kept = mergeable(&runs);
+            runs.drain(..kept);
             let start = match due(&counts_of(&runs), self.table_events_max) {
                 None if all && runs.len() > 1 && fit_one_run(&counts_of(&runs)) => 0,
                 None => return,
@@ -434,7 +442,7 @@ impl<D: Disk> Index<D> {
             };
             let inputs = runs.get(start..).unwrap_or_default();
             let Ok(merged) = self.merged(disk, inputs, Pace::Full) else { return };
-            parts.truncate(start);
+            parts.truncate(kept + start);
             parts.push(Part::Run(merged));
             remove_runs(disk, inputs);
         }

@@ -12,6 +12,7 @@ use super::run::{self, NotOpened, Run};
 use crate::error::{Error, Result};
 use crate::format::Resume;
 use crate::io::Disk;
+use crate::position::GlobalPosition;
 
 /// Runs that are merged at once.
 const FAN_OUT: usize = 4;
@@ -91,6 +92,27 @@ fn open_widest<D: Disk>(
     Ok(runs)
 }
 
+/// Removes the files of runs that cover an interval of which `is_stale` says so, durably.
+pub(crate) fn remove_stale(
+    disk: &impl Disk,
+    is_stale: &dyn Fn(GlobalPosition, GlobalPosition) -> bool,
+) -> Result<()> {
+    for name in list(disk)? {
+        if run::interval_of(&name).is_some_and(|(first, last)| is_stale(first, last)) {
+            disk.remove(&name)
+                .map_err(|source| Error::io("remove", disk.path().join(&name), source))?;
+        }
+    }
+    disk.sync_dir().map_err(|source| Error::io("sync", disk.path(), source))
+}
+
+/// Returns the last position that a run covers, believed or not by the log.
+pub(crate) fn last_covered<D: Disk>(disk: &D, store_id: Uuid) -> Result<GlobalPosition> {
+    let intervals = list(disk)?.into_iter().filter_map(|name| run::interval_of(&name));
+    let sound = intervals.filter(|interval| Run::open(disk, store_id, *interval).is_ok());
+    Ok(sound.map(|(_, last)| last).max().unwrap_or_default())
+}
+
 /// Removes runs that are superseded. One that stays is removed by the next opening.
 pub(super) fn remove_runs<D: Disk>(disk: &D, runs: &[Arc<Run<D::File>>]) {
     for run in runs {
@@ -98,9 +120,27 @@ pub(super) fn remove_runs<D: Disk>(disk: &D, runs: &[Arc<Run<D::File>>]) {
     }
 }
 
-/// Returns how many events each run covers.
+/// Lost positions between two runs that a merged run covers, at most: it has a location for each.
+const LOST_BETWEEN_MAX: u64 = 65_536;
+
+/// Returns where the newest runs begin of which any may be merged: behind the last place where too
+/// many positions are lost.
+pub(super) fn mergeable<F: crate::io::DiskFile>(runs: &[Arc<Run<F>>]) -> usize {
+    let pairs = runs.iter().zip(runs.iter().skip(1));
+    let lost = pairs.map(|(run, next)| next.interval().0.distance_from(run.interval().1.next()));
+    let wide: Vec<bool> = lost.map(|lost| lost > LOST_BETWEEN_MAX).collect();
+    wide.iter().rposition(|is_wide| *is_wide).map_or(0, |at| at + 1)
+}
+
+/// Returns how many positions each run covers, with those that are lost before it.
 pub(super) fn counts_of<F: crate::io::DiskFile>(runs: &[Arc<Run<F>>]) -> Vec<u64> {
-    runs.iter().map(|run| run.header().event_count()).collect()
+    let mut next = None;
+    let count = |run: &Arc<Run<F>>| {
+        let (first, last) = run.interval();
+        let start = next.replace(last.next()).unwrap_or(first);
+        last.next().distance_from(start)
+    };
+    runs.iter().map(count).collect()
 }
 
 /// Tells whether one run can cover as many events as these together: its postings are of 32 bits.

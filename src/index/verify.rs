@@ -69,9 +69,12 @@ impl<D: Disk> RunCheck<D> {
     /// Returns the names of the runs that are wrong, and what is wrong with them.
     ///
     /// A run that has a gap before it counts: what follows the last run is not indexed yet, but
-    /// everything before it was.
-    pub(crate) fn finish(self) -> Vec<(String, String)> {
-        let gaps = self.gaps();
+    /// everything before it was, but for lost positions, of which `is_lost` tells.
+    pub(crate) fn finish(
+        self,
+        is_lost: &dyn Fn(GlobalPosition, GlobalPosition) -> bool,
+    ) -> Vec<(String, String)> {
+        let gaps = self.gaps(is_lost);
         let ignored = self.ignored.into_iter().map(|name| (name, IGNORED.to_owned()));
         let faults = self.runs.into_iter().filter_map(|checked| {
             let name = checked.run.name();
@@ -80,12 +83,15 @@ impl<D: Disk> RunCheck<D> {
         faults.chain(ignored).chain(gaps).collect()
     }
 
-    fn gaps(&self) -> Vec<(String, String)> {
+    fn gaps(
+        &self,
+        is_lost: &dyn Fn(GlobalPosition, GlobalPosition) -> bool,
+    ) -> Vec<(String, String)> {
         let mut expected = GlobalPosition::FIRST;
         let mut gaps = Vec::new();
         for Checked { run, .. } in &self.runs {
             let (first, last) = run.interval();
-            if expected < first {
+            if expected < first && !is_lost(expected, first.previous()) {
                 gaps.push((
                     run.name(),
                     format!("no run covers the positions from {expected} to it"),

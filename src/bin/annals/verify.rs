@@ -40,14 +40,19 @@ fn print(report: &VerifyReport, output: &mut Output) -> Result<(), Failure> {
     for finding in &report.findings {
         output.line(finding_line(finding))?;
     }
-    let VerifyReport { events, commits, segments, .. } = report;
-    let verdict = if report.is_intact() { "intact" } else { "damaged" };
+    let VerifyReport { events, commits, segments, lost, .. } = report;
+    let is_repaired = report.findings.iter().any(|it| it.severity == Severity::Repaired);
+    let verdict = match (report.is_intact(), is_repaired) {
+        (false, _) => "damaged".to_owned(),
+        (true, false) => "intact".to_owned(),
+        (true, true) => format!("repaired, {lost} positions lost"),
+    };
     output.line(format_args!(
         "{verdict}: {events} events in {commits} commits in {segments} segments verify"
     ))
 }
 
-fn finding_line(finding: &Finding) -> String {
+pub(crate) fn finding_line(finding: &Finding) -> String {
     let Finding { file, offset, what, .. } = finding;
     let mut line =
         format!("{}: {} at offset {offset}: {what}", severity(finding.severity), file.display());
@@ -67,6 +72,7 @@ fn finding_line(finding: &Finding) -> String {
 fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Note => "note",
+        Severity::Repaired => "repaired",
         Severity::Damage => "damage",
     }
 }
@@ -78,11 +84,12 @@ struct PrintedReport {
     events: u64,
     commits: u64,
     segments: u64,
+    lost: u64,
     findings: Vec<PrintedFinding>,
 }
 
 #[derive(Debug, Serialize)]
-struct PrintedFinding {
+pub(crate) struct PrintedFinding {
     severity: &'static str,
     file: String,
     offset: u64,
@@ -99,6 +106,7 @@ impl From<&VerifyReport> for PrintedReport {
             events: report.events,
             commits: report.commits,
             segments: report.segments,
+            lost: report.lost,
             findings: report.findings.iter().map(PrintedFinding::from).collect(),
         }
     }

@@ -2,8 +2,9 @@
 //! `recovery`), what readers see of a damaged store (`damaged`), how commits fail (`failures`), how
 //! many threads commit (`threads`), what is looked up before their lock (`heads`), how segments
 //! follow each other (`rollover`), what a stop at any call leaves (`stops`), what a damaged index
-//! changes (`index`: nothing), how writing the index fails (`index_failures`), and what rot changes
-//! (`rot`: nothing that anybody is given).
+//! changes (`index`: nothing), how writing the index fails (`index_failures`), what rot changes
+//! (`rot`: nothing that anybody is given), and what a repair makes of every damage (`repair`,
+//! `repair_stops`).
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,8 @@ mod forge;
 mod heads;
 mod index;
 mod index_failures;
+mod repair;
+mod repair_stops;
 mod rollover;
 mod rot;
 mod stops;
@@ -196,7 +199,16 @@ fn frames(disk: &MemoryDisk) -> Vec<Place> {
     };
     let store_id = store.identity.store_id;
     let (mode, depth) = (OpenMode::Read, Depth::Full);
-    let route = Route { disk: &log, store_id, mode, depth, from: None, last: None };
+    let route = Route {
+        disk: &log,
+        store_id,
+        mode,
+        depth,
+        from: None,
+        last: None,
+        holes: &store.holes,
+        mended: None,
+    };
     let walked = recovery::walk(&route, &mut sink).unwrap();
     assert_eq!(walked.damage, []);
     let place = |(location, header): &(_, crate::format::FrameHeader)| {

@@ -144,7 +144,7 @@ impl Pair {
         let is_current = |resume: &Resume| Ok(resume.next_position.get() <= next);
         let index = Index::open(Some(disk.clone()), access, STORE, TABLE_EVENTS, &is_current)?;
         index.set_log(log.clone());
-        index.fill_gaps()?;
+        index.fill_gaps(&|_, _| false)?;
         let start = index.resume();
         log.frames(start, GlobalPosition::MAX, &mut |places, terms, resume| {
             if index.make_room(places.len())? {
@@ -431,7 +431,7 @@ fn a_run_whose_id_times_are_not_those_of_its_events_is_noted() {
                 check.event(position(number), location(number), terms);
             }
         }
-        check.finish()
+        check.finish(&|_, _| false)
     };
     assert_eq!(check(&id_time), []);
     let first_is_earlier = |number| if number == 1 { IdTime::At(1) } else { id_time(number) };
