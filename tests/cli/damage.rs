@@ -8,7 +8,7 @@ use crate::program::{Place, lines};
 /// A place whose store was closed cleanly and then had a byte of a payload changed.
 ///
 /// Returns the file with that byte and where in it the payload begins.
-fn damaged() -> (Place, PathBuf, usize) {
+pub(crate) fn damaged() -> (Place, PathBuf, usize) {
     let place = Place::new();
     place.file("events", lines(2000));
     place.run("import events --store store --batch 100").printed();
@@ -24,7 +24,7 @@ fn damaged() -> (Place, PathBuf, usize) {
     panic!("no file of the store holds the payload");
 }
 
-fn files_below(directory: PathBuf) -> Vec<PathBuf> {
+pub(crate) fn files_below(directory: PathBuf) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files_below(path) } else { vec![path] }).collect()
 }

@@ -18,6 +18,7 @@ mod import;
 mod interruption;
 mod program;
 mod read;
+mod repair;
 mod stats;
 #[cfg(unix)]
 mod unfriendly_disk;

@@ -13,6 +13,8 @@ pub(crate) enum Failure {
     Failed(Box<dyn Error>),
     /// What had to be said is in the output already; exit code 1.
     Reported,
+    /// Nothing was changed, since nobody has agreed to what would be; exit code 3.
+    Unconfirmed(&'static str),
     /// Whoever read the output has gone, as `head` does; there is nothing left to do, exit code 0.
     OutputClosed,
 }
@@ -43,6 +45,10 @@ impl Failure {
                 ExitCode::FAILURE
             }
             Self::Reported => ExitCode::FAILURE,
+            Self::Unconfirmed(message) => {
+                complain(message);
+                ExitCode::from(3)
+            }
             Self::OutputClosed => ExitCode::SUCCESS,
         }
     }
