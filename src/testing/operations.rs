@@ -108,7 +108,7 @@ fn arbitrary_bytes(seed: u64) -> Vec<u8> {
     let mut next = || {
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state.to_be_bytes()[0]
+        state.to_le_bytes()[7]
     };
     (0..OPERATIONS_MAX * 5).map(|_| next()).collect()
 }
