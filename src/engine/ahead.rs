@@ -1,7 +1,7 @@
 //! Reads the events at positions, a batch located ahead of use.
 //!
-//! An event that is not in the processor's caches costs several waits for memory: for its location,
-//! its first bytes, the header of its frame. Asked for one event after another they add up; asked
+//! An event that is not in the processor's caches costs waits for memory, for its location and for
+//! itself. Asked for one event after another they add up; asked
 //! for a batch at once they overlap. Nothing here decides what is read.
 
 use std::hint::black_box;
@@ -84,11 +84,10 @@ impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Iterator for Ahead<D, 
     }
 }
 
-/// Begins to fetch events, and then the headers of their frames. What it returns means nothing.
+/// Begins to fetch events. What it returns means nothing.
 fn touch_all<D: Disk>(segments: &Segments<D>, located: &[(GlobalPosition, Location)]) -> u8 {
-    let segment = |location| segment_in::<D>(segments, location);
-    let events = located.iter().filter_map(|(_, at)| Some(segment(*at)?.touch(*at)));
-    let seen = events.fold(0, |seen, byte| seen ^ byte);
-    let frames = located.iter().filter_map(|(_, at)| Some(segment(*at)?.touch_frame(*at)));
-    frames.fold(seen, |seen, byte| seen ^ byte)
+    let touched = located
+        .iter()
+        .filter_map(|(_, at)| segment_in::<D>(segments, *at).map(|segment| segment.touch(*at)));
+    touched.fold(0, |seen, byte| seen ^ byte)
 }

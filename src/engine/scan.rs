@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::reader::Reader;
 use crate::error::Result;
 use crate::event::RecordedEvent;
-use crate::format::{FRAME_HEADER_BYTES, FrameHeader, Location, SEGMENT_HEADER_BYTES, aligned};
+use crate::format::{FRAME_HEADER_BYTES, Location, SEGMENT_HEADER_BYTES, aligned};
 use crate::io::Disk;
 use crate::position::GlobalPosition;
 use crate::segment::Segment;
@@ -22,7 +22,6 @@ pub(crate) struct PositionScan<D: Disk> {
 struct Place<D: Disk> {
     segment: Arc<Segment<D::File>>,
     event: Location,
-    frame: FrameHeader,
     frame_end: Location,
     events_left: u64,
 }
@@ -40,12 +39,12 @@ impl<D: Disk> PositionScan<D> {
             Some(place) if !self.reader.is_damaged() => self.past_ended_frames(place)?,
             _ => self.locate()?,
         };
-        let own = place.segment.event_place(place.event)?;
-        let event = place.segment.event_of(&place.frame, place.event, own)?;
+        let length = place.segment.event_place(place.event)?.length;
+        let event = place.segment.event(place.event)?;
         if event.global_position() != self.next {
             return Err(self.reader.misplaced(place.event));
         }
-        place.event = place.event.plus(aligned(own.length as usize) as u64);
+        place.event = place.event.plus(aligned(length as usize) as u64);
         place.events_left -= 1;
         self.place = Some(place);
         Ok(event)
@@ -61,7 +60,6 @@ impl<D: Disk> PositionScan<D> {
         let header = segment.frame_header(frame)?;
         Ok(Place {
             event: location,
-            frame: header,
             frame_end: frame.plus(header.length.into()),
             events_left: u64::from(header.event_count).saturating_sub(event.index.into()),
             segment,
@@ -87,10 +85,10 @@ impl<D: Disk> PositionScan<D> {
                 place.frame_end = frame;
                 continue;
             }
-            place.frame = place.segment.frame_header(frame)?;
+            let header = place.segment.frame_header(frame)?;
             place.event = frame.plus(FRAME_HEADER_BYTES as u64);
-            place.frame_end = frame.plus(place.frame.length.into());
-            place.events_left = place.frame.event_count.into();
+            place.frame_end = frame.plus(header.length.into());
+            place.events_left = header.event_count.into();
         }
         Ok(place)
     }

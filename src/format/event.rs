@@ -1,21 +1,20 @@
 //! One event as it stands in a frame.
 //!
 //! Its checksum covers everything about it that a reader hands out, so one event can be verified and
-//! borrowed without reading the rest of its commit. The checksum is computed in two steps: over the
-//! body before any lock is taken, then over the header and what the frame lends, when position, time
-//! and place are known.
+//! borrowed without reading anything else of its commit. The checksum is computed in two steps: over
+//! the body before any lock is taken, then over the header, when position, time and place are known.
 
 use bytes::Bytes;
 use crc32fast::Hasher;
 use uuid::Uuid;
 
-use super::frame::FrameHeader;
 use super::layout::{
     ACTOR_IS_UUID, AGGREGATE_ID_IS_UUID, EVENT_AGGREGATE_ID_LENGTH, EVENT_AGGREGATE_TYPE_LENGTH,
-    EVENT_CONTENT_TYPE, EVENT_CRC, EVENT_FLAGS, EVENT_FRAME_DISTANCE, EVENT_HEADER, EVENT_ID,
-    EVENT_INDEX, EVENT_LENGTH, EVENT_PAYLOAD_LENGTH, EVENT_STREAM_VERSION, EVENT_TYPE_LENGTH, Flag,
-    HAS_ACTOR, HAS_CAUSATION_ID, HAS_CORRELATION_ID, HAS_EVENT_VERSION, HAS_METADATA,
-    HAS_OCCURRED_AT, HAS_TAGS, HAS_TENANT, KNOWN_EVENT_FLAGS, TENANT_IS_UUID,
+    EVENT_CONTENT_TYPE, EVENT_CRC, EVENT_FLAGS, EVENT_FRAME_DISTANCE, EVENT_GLOBAL_POSITION,
+    EVENT_HEADER, EVENT_ID, EVENT_INDEX, EVENT_LENGTH, EVENT_PAYLOAD_LENGTH, EVENT_RECORDED_AT,
+    EVENT_STREAM_VERSION, EVENT_TYPE_LENGTH, Flag, HAS_ACTOR, HAS_CAUSATION_ID, HAS_CORRELATION_ID,
+    HAS_EVENT_VERSION, HAS_METADATA, HAS_OCCURRED_AT, HAS_TAGS, HAS_TENANT, KNOWN_EVENT_FLAGS,
+    TENANT_IS_UUID,
 };
 use super::{Fault, Location, Salt};
 use crate::error::Result;
@@ -23,7 +22,7 @@ use crate::event::{
     ContentType, EventId, EventParts, IdSpan, NewEvent, RecordedEvent, ShortSpan, Span,
     TAG_SEPARATOR, encoded_metadata, joined_tags,
 };
-use crate::position::StreamVersion;
+use crate::position::{GlobalPosition, StreamVersion};
 use crate::stream::{IdRef, StreamId, check_aggregate_type, check_text};
 use crate::timestamp::Timestamp;
 
@@ -36,6 +35,8 @@ pub(crate) struct EventPlace {
     pub(crate) frame_distance: u32,
     /// Its place in the frame, from 0.
     pub(crate) index: u16,
+    pub(crate) global_position: GlobalPosition,
+    pub(crate) recorded_at: Timestamp,
 }
 
 impl EventPlace {
@@ -45,6 +46,8 @@ impl EventPlace {
             length: EVENT_LENGTH.get_u32(header),
             frame_distance: EVENT_FRAME_DISTANCE.get_u32(header),
             index: EVENT_INDEX.get_u16(header),
+            global_position: GlobalPosition::new(EVENT_GLOBAL_POSITION.get(header)),
+            recorded_at: Timestamp::from_micros(EVENT_RECORDED_AT.get_i64(header)),
         }
     }
 }
@@ -178,23 +181,31 @@ fn content_type(number: u8) -> ContentType {
     }
 }
 
-/// Sets what is known under the lock: the version, and the place in the frame.
-pub(super) fn place(own: &mut [u8], version: StreamVersion, frame_distance: usize, index: usize) {
+/// Sets what is known under the lock: version and position, and the place in the frame.
+pub(super) fn place(
+    own: &mut [u8],
+    version: StreamVersion,
+    position: GlobalPosition,
+    frame_distance: usize,
+    index: usize,
+) {
     EVENT_STREAM_VERSION.put(own, version.get());
+    EVENT_GLOBAL_POSITION.put(own, position.get());
     EVENT_FRAME_DISTANCE.put(own, frame_distance as u64);
     EVENT_INDEX.put(own, index as u64);
 }
 
-/// Finishes the checksum of a placed event, given what its frame lends, and returns it.
-pub(super) fn stamp(own: &mut [u8], lent: [u8; 16], salt: Salt, location: Location) -> u32 {
-    let crc = finish_crc(EVENT_CRC.get_u32(own), own, lent) ^ salt.signature(location);
+/// Sets the commit time of a placed event, finishes its checksum and returns that.
+pub(super) fn stamp(own: &mut [u8], recorded_at: Timestamp, salt: Salt, location: Location) -> u32 {
+    EVENT_RECORDED_AT.put(own, recorded_at.as_micros().cast_unsigned());
+    let crc = finish_crc(EVENT_CRC.get_u32(own), own) ^ salt.signature(location);
     EVENT_CRC.put(own, crc.into());
     crc
 }
 
 /// Tells whether the checksum of an event matches; `own` is the event without padding.
-pub(super) fn verifies(own: &[u8], lent: [u8; 16], salt: Salt, location: Location) -> bool {
-    let crc = finish_crc(crc32fast::hash(body(own)), own, lent) ^ salt.signature(location);
+pub(super) fn verifies(own: &[u8], salt: Salt, location: Location) -> bool {
+    let crc = finish_crc(crc32fast::hash(body(own)), own) ^ salt.signature(location);
     own.len() >= EVENT_HEADER.size && crc == EVENT_CRC.get_u32(own)
 }
 
@@ -206,32 +217,39 @@ fn body(own: &[u8]) -> &[u8] {
     own.get(EVENT_ID.offset..).unwrap_or_default()
 }
 
-fn finish_crc(body_crc: u32, own: &[u8], lent: [u8; 16]) -> u32 {
+fn finish_crc(body_crc: u32, own: &[u8]) -> u32 {
     let mut hasher = Hasher::new_with_initial(body_crc);
     hasher.update(own.get(EVENT_LENGTH.offset..EVENT_ID.offset).unwrap_or_default());
-    hasher.update(&lent);
     hasher.finalize()
 }
 
-/// Verifies and decodes an event; `own` is the event without padding, `frame` the header of its
-/// frame, which the event's checksum vouches for as far as it is used.
-pub(crate) fn decode(
-    own: Bytes,
-    frame: &FrameHeader,
-    salt: Salt,
-    location: Location,
-) -> Result<RecordedEvent, Fault> {
+/// Verifies and decodes an event; `own` is the event without padding.
+pub(crate) fn decode(own: Bytes, salt: Salt, location: Location) -> Result<RecordedEvent, Fault> {
     if own.len() < EVENT_HEADER.size {
         return Err(Fault::Short);
     }
-    if !verifies(&own, frame.lent(), salt, location) {
+    if !verifies(&own, salt, location) {
         return Err(Fault::Checksum);
     }
-    let parts = parts(&own, frame)?;
+    let parts = parts(&own)?;
     Ok(RecordedEvent::from_parts(own, parts))
 }
 
-fn parts(own: &[u8], frame: &FrameHeader) -> Result<EventParts, Fault> {
+/// As [`decode`], from raw bytes as a file has them: `own` may go on behind the event.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn decode_first(
+    own: &Bytes,
+    salt: Salt,
+    location: Location,
+) -> Result<RecordedEvent, Fault> {
+    let length = EventPlace::read(own).length as usize;
+    match own.len() >= length {
+        true => decode(own.slice(..length), salt, location),
+        false => Err(Fault::Short),
+    }
+}
+
+fn parts(own: &[u8]) -> Result<EventParts, Fault> {
     let flags = EVENT_FLAGS.get_u16(own);
     if flags & !KNOWN_EVENT_FLAGS != 0 {
         let found = format!("event flags {flags:#06x}");
@@ -264,11 +282,12 @@ fn parts(own: &[u8], frame: &FrameHeader) -> Result<EventParts, Fault> {
     if cursor.at != own.len() {
         return Err(Fault::Invalid("length"));
     }
+    let EventPlace { global_position, recorded_at, .. } = EventPlace::read(own);
     let parts = EventParts {
-        global_position: frame.first_position.advanced_by(EVENT_INDEX.get(own)),
+        global_position,
         stream_version: StreamVersion::new(EVENT_STREAM_VERSION.get(own)),
-        recorded_at: frame.recorded_at,
-        occurred_at: occurred_at.map_or(frame.recorded_at, Timestamp::from_micros),
+        recorded_at,
+        occurred_at: occurred_at.map_or(recorded_at, Timestamp::from_micros),
         event_id: EVENT_ID_START,
         event_version: event_version.unwrap_or(1),
         content_type: content_type(EVENT_CONTENT_TYPE.get(own).to_le_bytes()[0]),

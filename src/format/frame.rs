@@ -103,19 +103,6 @@ impl FrameHeader {
     pub(crate) fn next_position(&self) -> GlobalPosition {
         self.first_position.advanced_by(self.event_count.into())
     }
-
-    /// Returns what every event's checksum covers of its frame: first position and commit time.
-    pub(super) fn lent(&self) -> [u8; 16] {
-        lent(self.first_position, self.recorded_at)
-    }
-}
-
-fn lent(first_position: GlobalPosition, recorded_at: Timestamp) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    let (position, time) = bytes.split_at_mut(8);
-    position.copy_from_slice(&first_position.get().to_le_bytes());
-    time.copy_from_slice(&recorded_at.as_micros().to_le_bytes());
-    bytes
 }
 
 /// A frame that is being made.
@@ -211,7 +198,7 @@ impl PackedFrame {
         let mut at = FRAME_HEADER.size;
         for (index, version) in versions.into_iter().enumerate() {
             let Some(own) = self.bytes.get_mut(at..) else { return };
-            event::place(own, version, at, index);
+            event::place(own, version, first_position.advanced_by(index as u64), at, index);
             at += padded_length(own);
         }
     }
@@ -232,15 +219,14 @@ impl PackedFrame {
         FRAME_DURABLE_UPTO.put(&mut self.bytes, stamp.durable_upto.get());
         FRAME_RECORDED_AT.put(&mut self.bytes, stamp.recorded_at.as_micros().cast_unsigned());
         FRAME_EPOCH.put(&mut self.bytes, stamp.epoch.into());
-        let first_position = GlobalPosition::new(FRAME_FIRST_POSITION.get(&self.bytes));
-        let lent = lent(first_position, stamp.recorded_at);
         let mut hasher = Hasher::new();
         hasher.update(self.bytes.get(FRAME_LENGTH.offset..FRAME_HEADER.size).unwrap_or_default());
         let mut at = FRAME_HEADER.size;
         for _ in 0..self.event_count {
             let length = EventPlace::read(self.bytes.get(at..).unwrap_or_default()).length as usize;
             let Some(own) = self.bytes.get_mut(at..at + length) else { return 0 };
-            let crc = event::stamp(own, lent, stamp.salt, stamp.location.plus(at as u64));
+            let crc =
+                event::stamp(own, stamp.recorded_at, stamp.salt, stamp.location.plus(at as u64));
             hasher.update(&crc.to_le_bytes());
             at += padded_length(own);
         }
@@ -314,7 +300,7 @@ impl Frame {
         let mut at = FRAME_HEADER.size;
         for index in 0..self.header.event_count {
             let own = self.event_bytes(at, index)?;
-            if !event::verifies(own, self.header.lent(), self.salt, self.location.plus(at as u64)) {
+            if !event::verifies(own, self.salt, self.location.plus(at as u64)) {
                 return Err(Fault::Checksum);
             }
             at = self.behind_padding(at + own.len())?;
@@ -338,7 +324,10 @@ impl Frame {
             return Err(Fault::Short);
         }
         let place = EventPlace::read(rest);
-        if place.index != index || place.frame_distance as usize != at {
+        let position = self.header.first_position.advanced_by(index.into());
+        if (place.index, place.frame_distance as usize) != (index, at)
+            || (place.global_position, place.recorded_at) != (position, self.header.recorded_at)
+        {
             return Err(Fault::Invalid("place of an event"));
         }
         rest.get(..place.length as usize).ok_or(Fault::Short)
@@ -363,7 +352,7 @@ impl Frame {
             let location = self.location.plus(at as u64);
             let own = self.bytes.slice(at.min(end)..end);
             at = aligned(end);
-            let event = event::decode(own, &self.header, self.salt, location)?;
+            let event = event::decode(own, self.salt, location)?;
             Ok((location, event))
         })
     }
@@ -383,34 +372,4 @@ pub(crate) fn salt_for(bytes: &Bytes, location: Location) -> Option<Salt> {
         at = at.checked_add(padded_length(own))?;
     }
     Some(Salt::of_signature(hasher.finalize() ^ header.crc, location))
-}
-
-/// Verifies and decodes one event out of its frame: `own` is the event without padding, `frame` the
-/// header of its frame.
-pub(crate) fn single_event(
-    own: Bytes,
-    frame: &FrameHeader,
-    salt: Salt,
-    location: Location,
-) -> Result<RecordedEvent, Fault> {
-    match EventPlace::read(&own).index < frame.event_count {
-        true => event::decode(own, frame, salt, location),
-        false => Err(Fault::Invalid("place of an event")),
-    }
-}
-
-/// As [`single_event`], from raw bytes as a file has them: `own` may go on behind the event.
-#[cfg(any(test, feature = "testing"))]
-pub(crate) fn single_event_in(
-    own: &Bytes,
-    frame_header: &[u8],
-    salt: Salt,
-    location: Location,
-) -> Result<RecordedEvent, Fault> {
-    let header = FrameHeader::read(frame_header)?;
-    let length = EventPlace::read(own).length as usize;
-    match own.len() >= length {
-        true => single_event(own.slice(..length), &header, salt, location),
-        false => Err(Fault::Short),
-    }
 }

@@ -136,19 +136,21 @@ table! {
 
 table! {
     /// Opens every event of a frame.
-    EVENT_HEADER, "Event header", 48;
-    EVENT_CRC: 0, 4, "crc", "CRC-32 of the event from byte 32 on, then of bytes 4 to 32, then of the frame's first position and commit time; signed";
+    EVENT_HEADER, "Event header", 64;
+    EVENT_CRC: 0, 4, "crc", "CRC-32 of the event from byte 48 on, then of bytes 4 to 48, signed";
     EVENT_LENGTH: 4, 4, "length", "bytes of the event without padding";
     EVENT_STREAM_VERSION: 8, 8, "stream version", "1, 2, 3 ... in its stream";
-    EVENT_FRAME_DISTANCE: 16, 4, "frame distance", "bytes back to the frame header";
-    EVENT_INDEX: 20, 2, "index", "place in the frame, from 0";
-    EVENT_FLAGS: 22, 2, "flags", "which optional parts follow; unknown ones are refused";
-    EVENT_AGGREGATE_TYPE_LENGTH: 24, 1, "aggregate type length", "1 to 128";
-    EVENT_AGGREGATE_ID_LENGTH: 25, 1, "aggregate id length", "1 to 255; 16 for a UUID";
-    EVENT_TYPE_LENGTH: 26, 1, "event type length", "1 to 255";
-    EVENT_CONTENT_TYPE: 27, 1, "content type", "0 bytes, 1 text, 2 JSON, 3 bincode";
-    EVENT_PAYLOAD_LENGTH: 28, 4, "payload length", "bytes of the payload";
-    EVENT_ID: 32, 16, "event id", "a UUID";
+    EVENT_GLOBAL_POSITION: 16, 8, "global position", "that of its frame's first event and its index";
+    EVENT_RECORDED_AT: 24, 8, "recorded at", "as in its frame";
+    EVENT_FRAME_DISTANCE: 32, 4, "frame distance", "bytes back to the frame header";
+    EVENT_INDEX: 36, 2, "index", "place in the frame, from 0";
+    EVENT_FLAGS: 38, 2, "flags", "which optional parts follow; unknown ones are refused";
+    EVENT_AGGREGATE_TYPE_LENGTH: 40, 1, "aggregate type length", "1 to 128";
+    EVENT_AGGREGATE_ID_LENGTH: 41, 1, "aggregate id length", "1 to 255; 16 for a UUID";
+    EVENT_TYPE_LENGTH: 42, 1, "event type length", "1 to 255";
+    EVENT_CONTENT_TYPE: 43, 1, "content type", "0 bytes, 1 text, 2 JSON, 3 bincode";
+    EVENT_PAYLOAD_LENGTH: 44, 4, "payload length", "bytes of the payload";
+    EVENT_ID: 48, 16, "event id", "a UUID";
 }
 
 table! {

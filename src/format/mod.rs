@@ -17,10 +17,10 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use event::{EventPlace, id_of};
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use frame::single_event_in;
-pub(crate) use frame::{Frame, FrameHeader, FrameKind, PackedFrame, Stamp, salt_for, single_event};
+pub(crate) use event::decode_first;
+pub(crate) use event::{EventPlace, decode, id_of};
+pub(crate) use frame::{Frame, FrameHeader, FrameKind, PackedFrame, Stamp, salt_for};
 pub(crate) use id_times::{IdTime, IdTimes};
 pub(crate) use layout::{ALIGNMENT, FORMAT_VERSION, SEGMENT_OVERHEAD};
 pub(crate) use lost::{HOLES_MAX, Hole, HoleKind, LOST_FILE_BYTES_MAX, decode_lost, encode_lost};

@@ -30,7 +30,7 @@ use crate::error::{Damage, Error, Result};
 use crate::event::{EventId, RecordedEvent};
 use crate::format::{
     ALIGNMENT, EVENT_HEADER_BYTES, EventPlace, FRAME_HEADER_BYTES, Fault, Footer, FrameHeader,
-    Location, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, id_of, single_event,
+    Location, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, decode, id_of,
 };
 use crate::io::{Disk, DiskFile, OpenMode, Piece, ViewedFile};
 
@@ -231,23 +231,8 @@ impl<F: DiskFile> Segment<F> {
     /// Reads and verifies the event at a location.
     pub(crate) fn event(&self, location: Location) -> Result<RecordedEvent> {
         let offset = self.offset(location);
-        let place = self.event_place(location)?;
-        let frame_offset = offset.saturating_sub(place.frame_distance.into());
-        let frame_header = self.frame_header(self.location(frame_offset))?;
-        self.event_of(&frame_header, location, place)
-    }
-
-    /// Reads and verifies the event at a location, whose frame has the given header.
-    pub(crate) fn event_of(
-        &self,
-        frame: &FrameHeader,
-        location: Location,
-        place: EventPlace,
-    ) -> Result<RecordedEvent> {
-        let offset = self.offset(location);
-        let own = self.bytes(offset, place.length, "event")?;
-        single_event(own, frame, self.header.salt, location)
-            .map_err(|fault| self.fault(offset, &fault, "event"))
+        let own = self.bytes(offset, self.event_place(location)?.length, "event")?;
+        decode(own, self.header.salt, location).map_err(|fault| self.fault(offset, &fault, "event"))
     }
 
     /// Looks at the first cache lines of the event at a location, where it is mapped, to begin to
@@ -256,15 +241,6 @@ impl<F: DiskFile> Segment<F> {
     pub(crate) fn touch(&self, location: Location) -> u8 {
         let ahead = self.file.mapped(self.offset(location), TOUCHED_BYTES).unwrap_or_default();
         ahead.iter().step_by(CACHE_LINE_BYTES).fold(0, |seen, byte| seen ^ byte)
-    }
-
-    /// As [`touch`](Self::touch), for the header of the event's frame.
-    pub(crate) fn touch_frame(&self, location: Location) -> u8 {
-        let header = self.file.mapped(self.offset(location), EVENT_HEADER_BYTES);
-        let distance = header.map_or(0, |header| EventPlace::read(header).frame_distance);
-        let offset = self.offset(location).saturating_sub(distance.into());
-        let byte = self.file.mapped(offset, 1).and_then(<[u8]>::first);
-        byte.copied().unwrap_or_default()
     }
 
     /// Reads the header of the frame at a location, without verifying it: its events do that.

@@ -16,7 +16,7 @@ use crate::event::{NewEvent, RecordedEvent};
 use crate::format::{
     FRAME_HEADER_BYTES, Fault, Footer, Frame, FrameKind, Location, PackedFrame,
     SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, Salt, SegmentHeader, Stamp, StoreFile,
-    single_event_in,
+    decode_first,
 };
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::stream::{ActorId, StreamId, TenantId};
@@ -215,7 +215,7 @@ fn check_frame(bytes: &[u8]) -> Result<Verdict, String> {
     hold(events.len() == usize::from(header.event_count), "the frame has not all its events")?;
     for (place, event) in event_starts(&own).into_iter().zip(&events) {
         let location = LOCATION.plus(place as u64);
-        let single = single_event_in(&own.slice(place..), &own, SALT, location);
+        let single = decode_first(&own.slice(place..), SALT, location);
         match (single, event) {
             (Ok(single), Ok((found_at, event))) => {
                 hold(*found_at == location, "the event stands elsewhere")?;

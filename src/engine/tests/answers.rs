@@ -158,7 +158,7 @@ fn an_id_exists_that_stands_where_the_index_says_and_damage_to_it_is_told() {
     assert!(reader.event_exists(event_id(2)).unwrap());
     assert!(!reader.event_exists(event_id(4)).unwrap());
     let frame = frame_of(&disk, 2);
-    let id_offset = frame.offset + crate::format::FRAME_HEADER_BYTES as u64 + 32;
+    let id_offset = frame.offset + crate::format::FRAME_HEADER_BYTES as u64 + 48;
     flip(&disk, &frame.path, id_offset);
     assert!(matches!(reader.event_exists(event_id(2)), Err(Error::Damage(_))));
     assert!(reader.event_exists(event_id(1)).unwrap() && reader.event_exists(event_id(3)).unwrap());

@@ -153,8 +153,8 @@ fn a_limit_reads_no_event_behind_it() {
     let disk = MemoryDisk::new();
     let engine = open(&disk);
     append_all(&engine, 1..=100, 8);
-    // An event takes three: its place, the header of its frame, itself.
-    for (limit, reads_max) in [(1, 3), (3, 9)] {
+    // An event takes two: its place and itself.
+    for (limit, reads_max) in [(1, 2), (3, 6)] {
         let before = disk.calls(Operation::Read);
         assert_eq!(read_stream(&engine, &StreamRead::new().limit(limit)).0.len() as u64, limit);
         assert!(disk.calls(Operation::Read) - before <= reads_max);

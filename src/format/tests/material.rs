@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::event::{ContentType, EventId, NewEvent, RecordedEvent};
 use crate::format::{
-    EventPlace, FRAME_HEADER_BYTES, Fault, Location, PackedFrame, Salt, Stamp, single_event_in,
+    EventPlace, FRAME_HEADER_BYTES, Fault, Location, PackedFrame, Salt, Stamp, decode_first,
 };
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::stream::{ActorId, AggregateId, StreamId, TenantId};
@@ -104,13 +104,9 @@ pub(super) fn frame_around(event: &[u8]) -> Bytes {
     Bytes::copy_from_slice(packed.as_bytes())
 }
 
-/// Decodes an event out of its frame, as a read does.
-pub(super) fn single(
-    own: &Bytes,
-    frame_header: &[u8],
-    location: Location,
-) -> Result<RecordedEvent, Fault> {
-    single_event_in(own, frame_header, some_stamp().salt, location)
+/// Decodes an event on its own, as a read does.
+pub(super) fn single(own: &Bytes, location: Location) -> Result<RecordedEvent, Fault> {
+    decode_first(own, some_stamp().salt, location)
 }
 
 /// Any event that a store takes, to any stream.

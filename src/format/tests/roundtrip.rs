@@ -11,8 +11,7 @@ use super::material::{
 };
 use crate::event::NewEvent;
 use crate::format::{
-    Footer, Frame, FrameKind, Location, PackedFrame, SegmentHeader, Stamp, StoreFile,
-    single_event_in,
+    Footer, Frame, FrameKind, Location, PackedFrame, SegmentHeader, Stamp, StoreFile, decode_first,
 };
 use crate::limits::COMMIT_EVENTS_MAX;
 use crate::position::{GlobalPosition, StreamVersion};
@@ -68,7 +67,7 @@ proptest! {
 
             let start = location.distance_from(stamp.location) as usize;
             let own = bytes.slice(start..);
-            let single = single_event_in(&own, &bytes, stamp.salt, *location).unwrap();
+            let single = decode_first(&own, stamp.salt, *location).unwrap();
             prop_assert_eq!(&single, event);
         }
     }
