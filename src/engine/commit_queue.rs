@@ -19,10 +19,8 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use parking_lot::{Mutex, MutexGuard};
 
 use super::appender::{Appender, FailureKind, GroupFailure, QueuedFrame, watermark};
 use super::background::{Bell, Call};
@@ -30,8 +28,8 @@ use super::found::Found;
 use super::heads::Head;
 use super::reader::Reader;
 use super::staged::{DurableView, Staged, StagedView};
+use super::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Stopwatch, yield_now};
 use super::waiter::{Outcome, Summons, Waiter};
-use crate::clock::Stopwatch;
 use crate::error::{Error, PoisonCause, Result};
 use crate::format::{FrameKind, PackedFrame};
 use crate::index::{NewTerms, TermList};
@@ -294,7 +292,7 @@ impl<D: Disk> CommitQueue<D> {
             Duration::from_micros(self.usual_micros.load(Ordering::Relaxed) / GATHERING_SHARE);
         let (stopwatch, longest) = (Stopwatch::start(), share.min(GATHERING_MAX));
         while self.gathered.load(Ordering::Relaxed) < expected && stopwatch.elapsed() < longest {
-            std::thread::yield_now();
+            yield_now();
         }
     }
 

@@ -15,8 +15,7 @@
 
 use std::sync::OnceLock;
 
-use parking_lot::Mutex;
-
+use super::sync::Mutex;
 use crate::format::range_of;
 use crate::index::{Term, TermHash, TermHasher};
 use crate::position::{GlobalPosition, StreamVersion};

@@ -1,11 +1,11 @@
 //! The store on disk: opening and recovery, group commit, reading.
 //!
-//! Knows events and streams, and nothing of aggregates. The parts, bottom up: `log` (segments by
-//! location), `heads` (the versions of the streams used last), `reader` (what is durable),
-//! `appender` (the end of the log), `rotation` (the next segment), `found` (what a commit needs to
-//! know, looked up before it is decided), `commit_queue` (who writes when), `background` (what
-//! nobody waits for), `recovery` and `tail` (what opening finds and cuts), `directory` (which
-//! directory is a store).
+//! Knows events and streams, and nothing of aggregates. The parts, bottom up: `sync` (locks and
+//! atomics, so that a test can choose the order of threads), `log` (segments by location), `heads`
+//! (the versions of the streams used last), `reader` (what is durable), `appender` (the end of the
+//! log), `rotation` (the next segment), `found` (what a commit needs to know, looked up before it is
+//! decided), `commit_queue` (who writes when), `background` (what nobody waits for), `recovery` and
+//! `tail` (what opening finds and cuts), `directory` (which directory is a store).
 
 #![forbid(unsafe_code)]
 
@@ -38,6 +38,7 @@ mod scan;
 mod settling;
 mod staged;
 mod stream_walk;
+mod sync;
 mod tail;
 #[cfg(test)]
 mod tests;

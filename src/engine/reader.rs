@@ -9,7 +9,7 @@
 //! 2. A hit of the index is never believed: the event itself is asked whether it is the one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::ahead::Ahead;
 use super::candidates::Candidates;
@@ -18,6 +18,7 @@ use super::holes::Holes;
 use super::log::{Log, Segments, segment_in};
 use super::scan::PositionScan;
 use super::stream_walk::StreamWalk;
+use super::sync::AtomicU64;
 use crate::error::{Damage, Error, Result};
 use crate::event::{EventId, RecordedEvent};
 use crate::format::{Location, Resume};

@@ -3,8 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
-
+use super::sync::{Condvar, Mutex};
 use crate::error::{Error, PoisonCause, Result};
 
 /// How a caller's part in a group ended.
