@@ -494,6 +494,17 @@ impl<D: Disk> CommitQueue<D> {
         let state = self.state.lock();
         (state.gathering.frames.len(), state.gathering.onlookers.len())
     }
+
+    /// Tells whether nobody leads, no group has begun, and all that was admitted is durable or was
+    /// given up.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let state = self.state.lock();
+        let Group { frames, callers, onlookers, bytes } = &state.gathering;
+        let is_empty = frames.is_empty() && callers.is_empty() && onlookers.is_empty();
+        let is_counted = *bytes == 0 && self.gathered.load(Ordering::Relaxed) == 0;
+        let is_settled = state.next_position == self.reader.durable().next();
+        !state.is_led && is_empty && is_counted && is_settled
+    }
 }
 
 /// The duty to end a group, however its writing ends: a panic poisons the store and wakes everybody.

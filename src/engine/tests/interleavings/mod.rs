@@ -1,0 +1,243 @@
+//! In whatever order threads go on, the commit queue keeps its promises.
+//!
+//! The queue, its waiters, the reader and the table of stream versions are the code of a build; the
+//! locks and atomics below them let shuttle choose which thread takes the next step
+//! (`engine::sync`). Half of the interleavings of a scenario are drawn at random, half change
+//! priorities at three random steps (PCT). The smallest part, a waiter, is tried in every order there is.
+//!
+//! `ANNALS_INTERLEAVINGS` is the count for each scenario and `ANNALS_INTERLEAVINGS_SEED` what they are
+//! drawn from; both are printed. A failure prints its schedule: `ANNALS_INTERLEAVINGS_SCHEDULE` and
+//! the name of the test replay it alone.
+
+mod explorer;
+mod scene;
+mod watched;
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use shuttle::rand::Rng;
+use shuttle::scheduler::DfsScheduler;
+
+use crate::engine::tests::{SIXTH, closed_after, stream};
+use crate::engine::waiter::{Outcome as Ending, Summons, Waiter};
+use crate::io::{MemoryDisk, Operation};
+use crate::store::{Commit, ExpectedVersion, FailIfMatches, Query};
+use explorer::{explore, run};
+use scene::{Outcome, Scene, event};
+use watched::Trouble;
+
+const ANY: ExpectedVersion = ExpectedVersion::Any;
+const NO_STREAM: ExpectedVersion = ExpectedVersion::NoStream;
+
+fn blank() -> MemoryDisk {
+    closed_after(&[])
+}
+
+/// Returns how many of the outcomes say that an event was recorded now.
+fn recorded(outcomes: &[Outcome]) -> usize {
+    let is_new = |one: &&Outcome| matches!(one, Outcome::Recorded(result) if !result.replayed);
+    outcomes.iter().filter(is_new).count()
+}
+
+/// Runs threads of an execution that each append, and returns what they were told.
+fn each<const N: usize>(
+    scene: &Arc<Scene>,
+    append: impl Fn(&Scene, u64) -> Outcome + Copy + Send + 'static,
+) -> [Outcome; N] {
+    let threads: [_; N] = std::array::from_fn(|thread| {
+        let thread = u64::try_from(thread).unwrap();
+        scene.spawn(move |scene| append(scene, thread))
+    });
+    threads.map(|thread| thread.join().unwrap())
+}
+
+#[test]
+fn positions_and_versions_follow_the_log_and_no_answer_comes_before_its_sync() {
+    let groups = explore(blank(), |scene| {
+        let outcomes = each::<3>(scene, |scene, thread| {
+            let first = scene.append("shared", ANY, 2 * thread);
+            assert!(matches!(first, Outcome::Recorded(_)));
+            scene.append("shared", ANY, 2 * thread + 1)
+        });
+        assert_eq!(recorded(&outcomes), 3);
+    });
+    assert!(groups.largest() >= 3, "a later append of a group is to see an earlier one");
+}
+
+#[test]
+fn what_readers_see_is_whole_while_others_append() {
+    explore(blank(), |scene| {
+        let reader = scene.spawn(|scene| {
+            for _ in 0..6 {
+                scene.check_what_is_visible("shared");
+            }
+        });
+        let outcomes = each::<2>(scene, |scene, thread| scene.append("shared", ANY, thread));
+        assert_eq!(recorded(&outcomes), 2);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn of_those_who_expect_no_stream_one_wins_and_the_others_are_refused_by_what_is_durable() {
+    explore(blank(), |scene| {
+        let outcomes = each::<3>(scene, |scene, thread| scene.append("one", NO_STREAM, thread));
+        assert_eq!(recorded(&outcomes), 1);
+        assert_eq!(outcomes.iter().filter(|it| **it == Outcome::Refused).count(), 2);
+    });
+}
+
+#[test]
+fn of_those_who_expect_the_version_that_they_read_no_update_is_lost() {
+    explore(blank(), |scene| {
+        each::<3>(scene, |scene, thread| {
+            loop {
+                let version = scene.reader.version(&stream("counter")).unwrap();
+                match scene.append("counter", version.into(), thread) {
+                    Outcome::Refused => {}
+                    outcome => return outcome,
+                }
+            }
+        });
+        assert_eq!(scene.reader.version(&stream("counter")).unwrap().get(), 3);
+    });
+}
+
+#[test]
+fn a_version_that_was_found_before_the_lock_is_never_taken_for_the_present_one() {
+    // The store knows the stream from its index, and after the first append from the table.
+    explore(closed_after(&[8]), |scene| {
+        let outcomes = each::<3>(scene, |scene, thread| match thread {
+            0 => scene.append("one", ANY, 100),
+            1 => scene.append("one", ExpectedVersion::exact(1), 101),
+            _ => scene.append("one", ExpectedVersion::exact(2), 102),
+        });
+        assert!((1..=3).contains(&recorded(&outcomes)));
+    });
+}
+
+#[test]
+fn an_event_that_comes_from_all_threads_at_once_is_recorded_once() {
+    explore(blank(), |scene| {
+        let outcomes = each::<3>(scene, |scene, _| scene.append("one", ANY, 7));
+        assert_eq!(recorded(&outcomes), 1);
+        assert!(outcomes.iter().all(|it| matches!(it, Outcome::Recorded(_))));
+    });
+}
+
+#[test]
+fn of_those_who_commit_on_condition_that_nobody_did_one_wins() {
+    explore(blank(), |scene| {
+        let outcomes = each::<3>(scene, |scene, thread| {
+            let none = FailIfMatches::new(Query::category("Test"));
+            let own = stream(&thread.to_string());
+            scene.commit(Commit::new().condition(none).append(&own, ANY, vec![event(thread, 0)]))
+        });
+        assert_eq!(recorded(&outcomes), 1);
+        assert_eq!(outcomes.iter().filter(|it| **it == Outcome::Refused).count(), 2);
+    });
+}
+
+/// Appends from three threads, of which one closes as well, on a disk with a trouble.
+fn append_in_trouble(scene: &Arc<Scene>, troubles: [Trouble; 2]) {
+    let mut random = shuttle::rand::thread_rng();
+    let (nth, trouble) = (random.gen_range(1..=5), troubles[random.gen_range(0..2)]);
+    scene.disk.expect(nth, trouble);
+    let closer = scene.spawn(|scene| {
+        scene.append("shared", ANY, 9);
+        scene.close()
+    });
+    each::<2>(scene, |scene, thread| {
+        scene.append("shared", NO_STREAM, 2 * thread);
+        scene.append("shared", ANY, 2 * thread + 1)
+    });
+    let closed = closer.join().unwrap();
+    assert!(closed.is_ok() || closed.is_err_and(|failure| failure.is_trouble()));
+}
+
+#[test]
+fn a_failed_write_or_sync_wakes_everybody_with_an_error() {
+    explore(blank(), |scene| {
+        append_in_trouble(scene, [Trouble::WriteFails, Trouble::SyncFails]);
+    });
+}
+
+#[test]
+fn a_panic_of_the_leader_wakes_everybody_with_an_error() {
+    explore(blank(), |scene| {
+        append_in_trouble(scene, [Trouble::WritePanics, Trouble::SyncPanics]);
+    });
+}
+
+#[test]
+fn a_rejected_group_leaves_no_gap_and_the_queue_goes_on() {
+    let groups = explore(closed_after(&[SIXTH; 5]), |scene| {
+        scene.disk.disk().fail(Operation::Allocate, 1, ErrorKind::StorageFull);
+        let outcomes = each::<3>(scene, |scene, thread| {
+            match scene.append_large("one", 100 + thread) {
+                // What is tried again later has to see nothing of the first time.
+                Outcome::NoSpace => scene.append_large("one", 100 + thread),
+                outcome => outcome,
+            }
+        });
+        assert_eq!(recorded(&outcomes), 3);
+        assert!(!scene.disk.disk().is_to_fail());
+    });
+    assert!(groups.largest() >= 1);
+}
+
+#[test]
+fn closing_waits_for_what_was_admitted_and_refuses_the_rest() {
+    explore(blank(), |scene| {
+        let closer = scene.spawn(|scene| scene.close().unwrap());
+        let outcomes = each::<3>(scene, |scene, thread| scene.append("shared", ANY, thread));
+        closer.join().unwrap();
+        let is_answer = |it: &Outcome| matches!(it, Outcome::Recorded(_) | Outcome::Closed);
+        assert!(outcomes.iter().all(is_answer), "{outcomes:?}");
+        let events = scene.reader.durable().get();
+        assert_eq!(usize::try_from(events).unwrap(), recorded(&outcomes));
+    });
+}
+
+#[test]
+fn a_mark_never_shares_a_group_with_what_it_shows() {
+    explore(blank(), |scene| {
+        let marker = scene.spawn(|scene| {
+            for _ in 0..3 {
+                scene.queue.mark().unwrap();
+            }
+        });
+        let outcomes = each::<2>(scene, |scene, thread| {
+            scene.append("shared", ANY, 2 * thread);
+            scene.append("shared", ANY, 2 * thread + 1)
+        });
+        assert_eq!(recorded(&outcomes), 2);
+        marker.join().unwrap();
+        scene.close().unwrap();
+    });
+}
+
+#[test]
+fn a_waiter_is_woken_in_every_order_there_is() {
+    let tried = run(DfsScheduler::new(None, false), || {
+        let waiter = Arc::new(Waiter::new());
+        let waiting = {
+            let waiter = Arc::clone(&waiter);
+            shuttle::thread::spawn(move || {
+                let summons = waiter.wait();
+                if summons == Summons::Lead {
+                    waiter.finish(Ending::Done);
+                }
+                waiter.outcome().unwrap();
+            })
+        };
+        let leader = {
+            let waiter = Arc::clone(&waiter);
+            shuttle::thread::spawn(move || waiter.promote())
+        };
+        waiting.join().unwrap();
+        leader.join().unwrap();
+    });
+    assert!(tried > 10, "{tried} orders");
+}
