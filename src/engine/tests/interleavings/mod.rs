@@ -7,7 +7,24 @@
 //!
 //! `ANNALS_INTERLEAVINGS` is the count for each scenario and `ANNALS_INTERLEAVINGS_SEED` what they are
 //! drawn from; both are printed. A failure prints its schedule: `ANNALS_INTERLEAVINGS_SCHEDULE` and
-//! the name of the test replay it alone.
+//! the name of the test replay it alone, its lines joined.
+//!
+//! Each of these mistakes, put into the code, makes a scenario fail with 200 interleavings:
+//!
+//! - callers are woken before the sync, or the sync is left out;
+//! - onlookers are not woken, nor who waits behind a rejected group, nor who is promoted;
+//! - a notice is left out, or a waiter sleeps without asking first;
+//! - leadership is never given back, or is given back though somebody was promoted;
+//! - a panic of the leader ends no group; a failure does not poison; a rejected group keeps its frames;
+//! - `gathered` is not set back, by the leader or after a rejection;
+//! - what is staged is not seen, or stays after its group has ended or was rejected, or is forgotten
+//!   once it is being written; a refusal rests on it; a staged event id is not noticed;
+//! - `next_position` stays after a rejection; what was written before a rejection is called rejected;
+//! - what was found before the lock is not validated; a stream's version is told before its event is
+//!   visible, stays behind it, or is kept though it is outdated; an event is visible before it is
+//!   indexed;
+//! - closing waits for no gathering group, or for none in flight, or lets others in; a mark joins the
+//!   group that gathers.
 
 mod explorer;
 mod scene;
