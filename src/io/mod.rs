@@ -44,7 +44,7 @@ pub(crate) const LARGE_PAGE_BYTES: usize = 2 << 20;
 
 /// Bytes that are written out and waited for at once, so that a commit's sync never finds more of a
 /// background writer's pages in its way.
-const WRITE_OUT_BYTES: u64 = 256 << 10;
+const WRITE_OUT_BYTES: u64 = 64 << 10;
 
 /// Whether [`Disk::directory`] makes what is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
