@@ -54,7 +54,14 @@ pub(super) fn open_runs<D: Disk>(
     if access == Access::Write {
         let is_ours = |name: &&String| run::interval_of(name).is_some() || run::is_unfinished(name);
         let is_kept = |name: &String| runs.iter().any(|run| run.name() == *name);
-        for name in names.iter().filter(is_ours).filter(|name| !is_kept(name)) {
+        let superseded: Vec<_> =
+            names.iter().filter(is_ours).filter(|name| !is_kept(name)).collect();
+        if !superseded.is_empty() {
+            // A process that was killed may not have come to it, and what supersedes must not be lost
+            // where they are gone.
+            disk.sync_dir().map_err(|source| Error::io("sync", disk.path(), source))?;
+        }
+        for name in superseded {
             disk.remove(name)
                 .map_err(|source| Error::io("remove", disk.path().join(name), source))?;
         }
