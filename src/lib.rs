@@ -59,6 +59,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 mod backend;
+mod bugs;
 mod chance;
 mod clock;
 mod encoding;

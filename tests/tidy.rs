@@ -36,6 +36,7 @@ const FLOORS: &[Floor] = &[
     Floor {
         name: "vocabulary",
         modules: &[
+            "bugs",
             "chance",
             "clock",
             "encoding",

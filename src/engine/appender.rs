@@ -19,6 +19,7 @@ use super::background::{Bell, Call};
 use super::heads::Head;
 use super::reader::{Published, Reader};
 use super::rotation::Rotation;
+use crate::bugs::{self, Bug};
 use crate::clock::{Clock, Stopwatch};
 use crate::error::{Error, PoisonCause};
 use crate::format::{
@@ -216,6 +217,7 @@ impl<D: Disk> Appender<D> {
     pub(crate) fn write(&mut self, frames: &mut [QueuedFrame]) -> Result<(), GroupFailure> {
         self.recorded_at = self.recorded_at.max(self.clock.now());
         if !self.has_begun
+            && !bugs::on(Bug::EpochUnmarked)
             && let Some(first) = frames.first().filter(|first| first.frame.event_count() > 0)
         {
             let mut mark = [watermark(FrameKind::Watermark, first.first_position)];
@@ -299,12 +301,18 @@ impl<D: Disk> Appender<D> {
             self.buffer.extend_from_slice(queued.frame.as_bytes());
         }
         let end = self.offset + self.buffer.len() as u64;
+        if bugs::on(Bug::PublishedBeforeSync) {
+            self.active.set_readable(end);
+            self.publish(frames, &places);
+        }
         self.write_and_sync(end)?;
         self.offset = end;
         self.has_begun = true;
         self.active.set_readable(end);
         self.tally = tally;
-        self.publish(frames, &places);
+        if !bugs::on(Bug::PublishedBeforeSync) {
+            self.publish(frames, &places);
+        }
         self.prepare_next();
         Ok(())
     }
@@ -314,12 +322,15 @@ impl<D: Disk> Appender<D> {
         let padded = end.next_multiple_of(PAGE_BYTES).min(self.active.header().footer_offset());
         let padding = usize::try_from(padded - end).unwrap_or_default();
         self.buffer.resize(self.buffer.len() + padding, 0);
-        self.durably("write to", |file| file.write_all_at(&self.buffer, self.offset))
+        self.durably("write to", Bug::CommitUnsynced, |file| {
+            file.write_all_at(&self.buffer, self.offset)
+        })
     }
 
     fn durably(
         &self,
         operation: &'static str,
+        unsynced: Bug,
         write: impl FnOnce(&D::File) -> io::Result<()>,
     ) -> Result<(), PoisonCause> {
         let poison = |operation| {
@@ -327,6 +338,9 @@ impl<D: Disk> Appender<D> {
             move |source| PoisonCause { operation, path, source }
         };
         write(self.active.file()).map_err(poison(operation))?;
+        if bugs::on(unsynced) {
+            return Ok(());
+        }
         self.active.file().sync_data().map_err(poison("sync"))
     }
 
@@ -371,7 +385,7 @@ impl<D: Disk> Appender<D> {
         let footer = self.tally.footer(self.offset, self.recorded_at, self.epoch);
         let bytes = footer.encode(self.active.header());
         let offset = self.active.header().footer_offset();
-        self.durably("seal", |file| file.write_all_at(&bytes, offset))
+        self.durably("seal", Bug::SealUnsynced, |file| file.write_all_at(&bytes, offset))
             .map_err(FailureKind::Poison)?;
         self.active.mark_sealed(footer);
         let next = Arc::new(next);

@@ -30,6 +30,7 @@ use super::reader::Reader;
 use super::staged::{DurableView, Staged, StagedView};
 use super::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Stopwatch, yield_now};
 use super::waiter::{Outcome, Summons, Waiter};
+use crate::bugs::{self, Bug};
 use crate::error::{Error, PoisonCause, Result};
 use crate::format::{FrameKind, PackedFrame};
 use crate::index::{NewTerms, TermList};
@@ -314,7 +315,9 @@ impl<D: Disk> CommitQueue<D> {
                 Err(GroupFailure { written, kind }) => {
                     rejected = state.drop_gathering();
                     self.gathered.store(0, Ordering::Relaxed);
-                    state.next_position = self.reader.durable().next();
+                    if !bugs::on(Bug::PositionsBurnt) {
+                        state.next_position = self.reader.durable().next();
+                    }
                     let (failed, queued) = state.outcomes(kind);
                     (written, failed, queued)
                 }
@@ -426,7 +429,9 @@ impl State {
             }
             FailureKind::Poison(cause) => {
                 let cause = Arc::new(cause);
-                self.status = Status::Poisoned(Arc::clone(&cause));
+                if !bugs::on(Bug::NotPoisoned) {
+                    self.status = Status::Poisoned(Arc::clone(&cause));
+                }
                 (Outcome::Unknown(Arc::clone(&cause)), Outcome::Poisoned(cause))
             }
         }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::holes::{Holes, LOST_UNFINISHED};
 use super::rotation::Rotation;
 use super::tail::CUT_DIRECTORY;
+use crate::bugs::{self, Bug};
 use crate::chance;
 use crate::clock::Clock;
 use crate::error::{Damage, Error, Result};
@@ -194,7 +195,9 @@ pub(crate) fn write_identity<D: Disk>(root: &D, identity: &StoreFile) -> Result<
     remove_if_there(root, STORE_UNFINISHED)?;
     let file = root.open(STORE_UNFINISHED, OpenMode::CreateNew).map_err(failed)?;
     file.write_all_at(&identity.encode(), 0).map_err(failed)?;
-    file.sync_data().map_err(failed)?;
+    if !bugs::on(Bug::StoreFileUnsynced) {
+        file.sync_data().map_err(failed)?;
+    }
     root.rename(STORE_UNFINISHED, STORE).map_err(failed)?;
     root.sync_dir().map_err(failed)
 }

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use crate::bugs::{self, Bug};
 use crate::error::{Error, Result};
 use crate::format::Resume;
 use crate::io::{Disk, DiskFile, OpenMode};
@@ -9,6 +10,9 @@ use crate::segment::{self, Scan, Scanned, Segment};
 
 /// Tells whether the log has the frame behind which an indexed part of it ends.
 pub(crate) fn has_frame(disk: &impl Disk, resume: &Resume) -> Result<bool> {
+    if bugs::on(Bug::StaleRunTaken) {
+        return Ok(true);
+    }
     let segment = match Segment::open(disk, resume.segment, OpenMode::Read) {
         Ok(segment) => segment,
         Err(Error::Damage(_)) => return Ok(false),
@@ -48,16 +52,23 @@ pub(crate) fn settle<D: Disk>(disk: &D, mode: OpenMode) -> Result<()> {
             Err(error) => return Err(error),
         };
         let failed = |source| Error::io("sync", segment.path(), source);
-        match segment.file().sync_data() {
+        let synced = match bugs::on(Bug::ResyncSkipped) {
+            true => Ok(()),
+            false => segment.file().sync_data(),
+        };
+        match synced {
             // Windows syncs no file that is open for reading only; its writer syncs it.
             Err(error) if mode == OpenMode::Read && error.kind() == ErrorKind::PermissionDenied => {
             }
             synced => synced.map_err(failed)?,
         }
-        segment.file().evict().map_err(failed)?;
+        if !bugs::on(Bug::CacheNotDropped) {
+            segment.file().evict().map_err(failed)?;
+        }
     }
     match mode {
         OpenMode::Read => Ok(()),
+        _ if bugs::on(Bug::NamesNotResynced) => Ok(()),
         _ => disk.sync_dir().map_err(|source| Error::io("sync", disk.path(), source)),
     }
 }

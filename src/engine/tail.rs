@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::route::{Cut, Walked};
+use crate::bugs::{self, Bug};
 use crate::error::{Error, Result};
 use crate::format::SEGMENT_HEADER_BYTES;
 use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode};
@@ -82,12 +83,19 @@ fn keep<D: Disk>(root: &D, segment: &Segment<D::File>, cut: &Cut) -> Result<Path
         file.write_all_at(&piece, offset - cut.start).map_err(file_failed)?;
         offset += piece.len() as u64;
     }
-    file.sync_data().map_err(file_failed)?;
-    directory.sync_dir().map_err(failed)?;
+    if !bugs::on(Bug::CutBytesUnsynced) {
+        file.sync_data().map_err(file_failed)?;
+    }
+    if !bugs::on(Bug::CutNameUnsynced) {
+        directory.sync_dir().map_err(failed)?;
+    }
     Ok(path)
 }
 
 fn zero<F: DiskFile>(segment: &Segment<F>, cut: &Cut) -> Result<()> {
+    if bugs::on(Bug::TailNotZeroed) {
+        return Ok(());
+    }
     let failed = |source| Error::io("cut", segment.path(), source);
     let mut offset = cut.start;
     while offset < cut.end {
@@ -101,6 +109,9 @@ fn zero<F: DiskFile>(segment: &Segment<F>, cut: &Cut) -> Result<()> {
 /// Writes again what only its own frames vouch for: the last group, and a footer that no frame
 /// follows.
 pub(crate) fn write_again<D: Disk>(walked: &Walked<D>) -> Result<()> {
+    if bugs::on(Bug::LastGroupNotRewritten) {
+        return Ok(());
+    }
     let doubtful = |segment: &&Arc<Segment<D::File>>| segment.header().end() > walked.durable_upto;
     for segment in walked.segments.iter().filter(doubtful) {
         let header = segment.header();
@@ -113,7 +124,9 @@ pub(crate) fn write_again<D: Disk>(walked: &Walked<D>) -> Result<()> {
             None => copy_over(segment, start, walked.offset)?,
         }
         let failed = |source| Error::io("sync", segment.path(), source);
-        segment.file().sync_data().map_err(failed)?;
+        if !bugs::on(Bug::RewrittenUnsynced) {
+            segment.file().sync_data().map_err(failed)?;
+        }
     }
     Ok(())
 }

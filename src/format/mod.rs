@@ -36,6 +36,7 @@ pub(crate) use store::StoreFile;
 
 use std::fmt;
 
+use crate::bugs::{self, Bug};
 use layout::Field;
 
 /// Bytes of a segment before its first frame.
@@ -119,14 +120,17 @@ impl Salt {
 
     /// Returns a salt that gives a location this signature, and with it every other location the
     /// signature of the salt that was lost: only what a salt folds to counts.
-    const fn of_signature(signature: u32, location: Location) -> Self {
+    fn of_signature(signature: u32, location: Location) -> Self {
         Self((signature ^ Self(0).signature(location)) as u64)
     }
 
     /// Returns what a checksum at `location` is combined with. Within one segment no two locations
     /// have the same signature: locations that differ in their lower half only differ in it.
     #[expect(clippy::cast_possible_truncation, reason = "both halves are folded into one")]
-    const fn signature(self, location: Location) -> u32 {
+    fn signature(self, location: Location) -> u32 {
+        if bugs::on(Bug::Unsigned) {
+            return 0;
+        }
         let folded = self.0 ^ location.0;
         (folded >> 32) as u32 ^ folded as u32
     }

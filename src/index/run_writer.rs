@@ -8,6 +8,7 @@ use std::io;
 
 use super::run::{name, unfinished_name};
 use super::term::TermHash;
+use crate::bugs::{self, Bug};
 use crate::format::{
     BUCKET_BYTES, BUCKET_ENTRIES_MAX, BlockBuilder, FILTER_BLOCK_BYTES, IdTimes, LIST_COUNT_BYTES,
     Location, RUN_PAGE_BYTES, Reference, Resume, RunHeader, encode_bucket, encode_list_counts,
@@ -197,11 +198,16 @@ impl<'a, D: Disk> RunWriter<'a, D> {
         let zero_page = crc32fast::hash(&[0; RUN_PAGE_BYTES]);
         self.checksums.resize(usize::try_from(end / PAGE).unwrap_or_default(), zero_page);
         self.write_checksums_and_header()?;
-        self.file.sync_data()?;
+        if !bugs::on(Bug::RunUnsynced) {
+            self.file.sync_data()?;
+        }
         let (first, last) = (self.header.first_position, self.header.last_position);
         self.disk.rename(&unfinished_name(first, last), &name(first, last))?;
         self.has_its_name = true;
-        self.disk.sync_dir()
+        match bugs::on(Bug::RunNameUnsynced) {
+            true => Ok(()),
+            false => self.disk.sync_dir(),
+        }
     }
 
     fn write_checksums_and_header(&mut self) -> io::Result<()> {

@@ -7,6 +7,7 @@
 use std::io;
 
 use super::{Segment, name, unfinished_name};
+use crate::bugs::{self, Bug};
 use crate::error::{Error, Result};
 use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::io::{Disk, DiskFile, LARGE_PAGE_BYTES, OpenMode};
@@ -41,7 +42,9 @@ pub(crate) fn prepare<D: Disk>(
     }
     let filled = fill(disk, &unfinished, &header, preallocation).and_then(|file| {
         disk.rename(&unfinished, &name(header.number))?;
-        disk.sync_dir()?;
+        if !bugs::on(Bug::SegmentNameUnsynced) {
+            disk.sync_dir()?;
+        }
         Ok(file)
     });
     match filled {
@@ -71,7 +74,9 @@ fn fill<D: Disk>(
     }
     debug_assert_eq!(header.encode().len(), SEGMENT_HEADER_BYTES);
     file.write_all_at(&header.encode(), 0)?;
-    file.sync_data()?;
+    if !bugs::on(Bug::SegmentUnsynced) {
+        file.sync_data()?;
+    }
     Ok(file)
 }
 

@@ -14,6 +14,8 @@ use crate::position::{GlobalPosition, StreamVersion};
 use crate::store::{Commit, CommitResult, EventStore, Events, GlobalRead, Query, StreamRead};
 use crate::stream::StreamId;
 
+#[cfg(annals_bugs)]
+pub use crate::bugs::{Bug, put_in};
 pub use crate::engine::{Finding, Severity, VerifyReport, Work};
 pub use crate::io::{Call, Crash, Failure, Moment, SimulatedDisk};
 
