@@ -5,6 +5,7 @@ use std::cell::Cell;
 
 use annals::testing::simulation::{Crash, Moment, SimulatedDisk, replay_from};
 
+use super::caught;
 use super::chance::Chance;
 use super::life::{self, Life};
 use super::model::{Expected, Model};
@@ -43,7 +44,7 @@ thread_local! {
 /// steps leave is left by a shorter one. Returns how many states there are.
 pub(crate) fn explore(history: u64, only: Option<u64>) -> Result<u64, String> {
     STATE.set(0);
-    let told = tell(history, only);
+    let told = caught(|| tell(history, only));
     told.map_err(|what| {
         let state = STATE.get();
         format!(

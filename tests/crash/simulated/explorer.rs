@@ -6,10 +6,10 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use annals::testing::simulation::{Crash, Failure, Moment, SimulatedDisk, replay_from};
+use annals::testing::simulation::{Call, Crash, Failure, Moment, SimulatedDisk, replay_from};
 
+use super::caught;
 use super::chance::Chance;
 use super::life::{self, Life};
 use super::model::{Expected, Model};
@@ -61,12 +61,7 @@ pub(crate) fn replay(text: &str) -> Result<u64, String> {
 
 /// Runs one history and tries its states, or only one of them. Returns how many were tried.
 pub(crate) fn explore(seed: u64, history: u64, only: Option<Place>) -> Result<u64, String> {
-    let told = catch_unwind(AssertUnwindSafe(|| tell(seed, history, only)));
-    let told = told.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-        Err(format!("panic: {}", text.unwrap_or_default()))
-    });
+    let told = caught(|| tell(seed, history, only));
     told.map_err(|what| {
         let place = HERE.get().unwrap_or(Place { seed, history, life: 0, state: 0 });
         format!("ANNALS_CRASH_REPLAY={place} cargo test --test crash replay: {what}")
@@ -119,7 +114,7 @@ fn live(
         Ok(living) => living,
         Err(life) => return Ok(life),
     };
-    for _ in 0..chance.pick(&[0, 2, 5, 10, 20]) {
+    for _ in 0..chance.pick(&[0, 1, 1, 2, 5, 10, 20]) {
         let step = living.draw(&mut chance);
         living.step(step, &mut chance)?;
     }
@@ -157,9 +152,17 @@ fn left_by(end: End, expected: &Expected) -> Expected {
 }
 
 fn choose_end(life: &Life, chance: &mut Chance) -> (usize, End) {
-    let moment = match chance.once_in(3) {
-        true => life.moments.len() - 1,
-        false => chance.below(life.moments.len()),
+    let numbers = 0..life.moments.len();
+    let of_call = |call| numbers.clone().filter(move |number| life.moments[*number].call == call);
+    // Where a name is not durable yet, and where a group is being written.
+    let renames: Vec<_> = of_call(Call::Rename).collect();
+    let groups: Vec<_> =
+        of_call(Call::Write).filter(|it| life.expected(*it).ends.len() > 2).collect();
+    let moment = match chance.below(6) {
+        0 if !renames.is_empty() => return (chance.pick(&renames), End::Kill),
+        1 | 2 if !groups.is_empty() => chance.pick(&groups),
+        3 | 4 => life.moments.len() - 1,
+        _ => chance.below(life.moments.len()),
     };
     (moment, draw_end(&life.moments[moment], chance))
 }
@@ -206,8 +209,10 @@ fn judge(
     settings: &Settings,
     chance: &mut Chance,
 ) -> Verdict {
-    if !settings.is_cache_held && chance.once_in(8) {
-        return oracle::shows_lastingly(disk, expected, settings, chance);
+    match chance.below(16) {
+        0 | 1 => return oracle::shows_lastingly(disk, expected, settings, chance),
+        2 | 3 => return oracle::opens_lastingly(disk, expected, settings, chance),
+        _ => {}
     }
     let (store, shown) = oracle::open(disk, expected, settings, chance)?;
     match chance.once_in(8) {

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 
 use annals::testing::simulation::{Crash, Failure, SimulatedDisk, replay_from};
 
+use super::caught;
 use super::chance::Chance;
 use super::life::{self, Life};
 use super::model::{Expected, Model};
@@ -26,7 +27,7 @@ thread_local! {
 
 /// Lets every call of a history fail, or only one. Returns how many states were tried.
 pub(crate) fn explore(seed: u64, history: u64, only: Option<u64>) -> Result<u64, String> {
-    let told = tell_all(seed, history, only);
+    let told = caught(|| tell_all(seed, history, only));
     told.map_err(|what| {
         let call = CALL.get();
         let place = format!("failing:{seed}:{history}:{call}");
@@ -108,5 +109,11 @@ fn reopen(life: &Life, settings: &Settings, chance: &mut Chance) -> Verdict<u64>
             .and_then(|(store, shown)| oracle::goes_on(&disk, store, shown, expected, settings))
             .map_err(|what| format!("{what} ({crash:?}, {settings:?})"))?;
     }
-    Ok(crashes.len() as u64)
+    for opens in [oracle::shows_lastingly, oracle::opens_lastingly] {
+        let disk = moment.killed();
+        settings.apply(&disk);
+        opens(&disk, life.expected(number), settings, chance)
+            .map_err(|what| format!("{what} (killed, then without power, {settings:?})"))?;
+    }
+    Ok(crashes.len() as u64 + 2)
 }

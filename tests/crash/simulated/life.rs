@@ -135,9 +135,13 @@ impl Living<'_> {
                 self.commit(&commits)?;
             }
             Step::Fill => {
-                let watermark = if self.has_begun { 0 } else { 40 };
-                let commit = self.author.fill(self.store.log_end() + watermark);
-                self.commit(&[commit])?;
+                let watermark = if self.has_begun || chance.once_in(4) { 0 } else { 40 };
+                let fill = self.author.fill(self.store.log_end() + watermark);
+                let behind = self.author.single(16);
+                match chance.once_in(2) {
+                    true => self.commit(&[fill])?,
+                    false => self.commit(&[fill, behind])?,
+                }
             }
             Step::Retry(number) => {
                 let number = number % self.model.commit_count().max(1);

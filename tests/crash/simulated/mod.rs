@@ -6,16 +6,21 @@
 //! `ANNALS_CRASH_STATES`, `ANNALS_CRASH_STEPS` and `ANNALS_CRASH_FAILING_STATES`, and by
 //! `ANNALS_CRASH_SEED` which. A violation is printed as a line that tries it alone.
 
+#[cfg(annals_bugs)]
+mod bugs;
 mod chance;
 mod exhaustive;
 mod explorer;
 mod failures;
+mod ghosts;
 mod life;
 mod model;
 mod oracle;
+mod rot;
 mod settings;
 mod workload;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// States that are tried when nobody says how many: some seconds' worth without optimisation.
@@ -24,12 +29,24 @@ const STATES: u64 = 2_000;
 /// States after a failed call that are tried when nobody says how many.
 const FAILING_STATES: u64 = 500;
 
+/// Stores with changed bytes that are tried when nobody says how many.
+const ROTTEN_STATES: u64 = 1_000;
+
 /// Steps of the longest short histories when nobody says how many.
 const STEPS: u64 = 1;
 
 fn from_environment(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+/// Returns a panic as the violation that it is.
+fn caught<T>(act: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    })
 }
 
 /// Tries histories, numbered from 0 on, on every processor, as long as it goes on by the number of the
@@ -94,13 +111,45 @@ fn every_call_of_a_history_may_fail_once() {
 }
 
 #[test]
+fn changed_bytes_are_noticed_or_change_nothing() {
+    let states = from_environment("ANNALS_CRASH_ROTTEN_STATES").unwrap_or(ROTTEN_STATES);
+    let seed = from_environment("ANNALS_CRASH_SEED").unwrap_or(1);
+    let tried =
+        try_histories(|history| rot::explore(seed, history, None), |_, tried| tried < states);
+    let tried = tried.unwrap_or_else(|violation| panic!("{violation}"));
+    eprintln!(
+        "{tried} stores with changed bytes, seed {seed}: nothing wrong, nothing lost in silence"
+    );
+}
+
+#[test]
+fn an_old_frame_that_comes_back_behind_the_end_is_no_event() {
+    let seed = from_environment("ANNALS_CRASH_SEED").unwrap_or(1);
+    let tried = try_histories(|history| ghosts::explore(seed, history), |history, _| history < 200);
+    let tried = tried.unwrap_or_else(|violation| panic!("{violation}"));
+    eprintln!(
+        "{tried} states with old frames behind the end, seed {seed}: none taken for an event"
+    );
+}
+
+#[cfg(not(annals_bugs))]
+#[test]
+fn every_seeded_bug_is_found() {
+    eprintln!("skipped every_seeded_bug_is_found: it needs RUSTFLAGS='--cfg annals_bugs'");
+}
+
+#[test]
 fn replay() {
     let Ok(text) = std::env::var("ANNALS_CRASH_REPLAY") else {
         return eprintln!("skipped replay: ANNALS_CRASH_REPLAY names no state");
     };
+    #[cfg(annals_bugs)]
+    bugs::put_in_named(std::env::var("ANNALS_CRASH_BUG").ok().as_deref());
     let tried = match text.split_once(':') {
         Some(("short", place)) => exhaustive::replay(place),
         Some(("failing", place)) => failures::replay(place),
+        Some(("rot", place)) => rot::replay(place),
+        Some(("ghost", place)) => ghosts::replay(place),
         _ => explorer::replay(&text),
     };
     let tried = tried.unwrap_or_else(|violation| panic!("{violation}"));

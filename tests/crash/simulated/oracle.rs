@@ -150,6 +150,10 @@ pub(crate) fn shows_lastingly(
     settings: &Settings,
     chance: &mut Chance,
 ) -> Verdict {
+    if settings.is_cache_held {
+        // Nothing can be written again by who only reads: what the cache alone has is shown.
+        return Ok(());
+    }
     let store = match SimulatedStore::open_read_only(disk) {
         Ok(store) => store,
         Err(annals::Error::Missing { .. }) if !expected.is_made => return Ok(()),
@@ -157,6 +161,27 @@ pub(crate) fn shows_lastingly(
     };
     let shown = holds(&store, expected, chance)?;
     drop(store);
+    lasts(disk, shown, expected, settings, chance)
+}
+
+/// Opens a store for writing, then lets the power fail: what was shown must be there.
+pub(crate) fn opens_lastingly(
+    disk: &SimulatedDisk,
+    expected: &Expected,
+    settings: &Settings,
+    chance: &mut Chance,
+) -> Verdict {
+    let (_store, shown) = open(disk, expected, settings, chance)?;
+    lasts(disk, shown, expected, settings, chance)
+}
+
+fn lasts(
+    disk: &SimulatedDisk,
+    shown: usize,
+    expected: &Expected,
+    settings: &Settings,
+    chance: &mut Chance,
+) -> Verdict {
     let crashed = disk.now().crashed(Crash::Nothing);
     let ends = expected.ends.iter().copied().filter(|end| *end >= shown).collect();
     let expected = Expected { ends, ..expected.clone() };

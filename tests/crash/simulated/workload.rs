@@ -12,7 +12,8 @@ pub(crate) enum Step {
     Commit(Vec<Commit>),
     /// Commits of one event each, with so many bytes of payload, that are written as one group.
     Group(&'static [usize]),
-    /// A commit whose last frame ends with a page, where zeros are behind it.
+    /// A commit that ends where a page does, and another in its group: what is left of that one, a later
+    /// commit that ends there does not overwrite.
     Fill,
     /// A commit that was made before, with this number.
     Retry(usize),
@@ -32,6 +33,11 @@ pub(crate) struct Author {
 }
 
 impl Author {
+    /// Numbers events from a number on.
+    pub(crate) fn numbered_from(events: u128) -> Self {
+        Self { events }
+    }
+
     /// Draws the next step.
     pub(crate) fn step(&mut self, chance: &mut Chance) -> Step {
         match chance.below(20) {
@@ -39,10 +45,10 @@ impl Author {
                 let count = chance.pick(&[1, 1, 1, 2, 2, 3]);
                 Step::Commit((0..count).map(|_| self.commit(chance)).collect())
             }
-            8..10 => Step::Fill,
-            10 => Step::Retry(chance.below(1000)),
-            11 => Step::Conflict,
-            12..19 => {
+            8..12 => Step::Fill,
+            12 => Step::Retry(chance.below(1000)),
+            13 => Step::Conflict,
+            14..19 => {
                 Step::Work(chance.pick(&[Work::Prepare, Work::Mark, Work::Freeze, Work::Merge]))
             }
             _ => Step::Wait(chance.pick(&[1, 1000, 1_000_000])),
