@@ -91,7 +91,7 @@ impl Author {
 
     /// Returns a commit whose frame ends where a page does, when it begins at `start`.
     pub(crate) fn fill(&mut self, start: u64) -> Commit {
-        const HEADERS: u64 = 40 + 48;
+        const HEADERS: u64 = 40 + 64;
         let (name, id) = STREAMS[0];
         let least = HEADERS + (name.len() + id.len() + "Happened".len()) as u64;
         let behind = (start + least).next_multiple_of(4096);
