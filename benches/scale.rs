@@ -18,6 +18,7 @@
     reason = "a measuring program fails by panicking and reports by printing"
 )]
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -215,13 +216,31 @@ fn merge(path: &Path) {
     store.close().unwrap();
 }
 
-/// Waits until no merge is under way in a store that is open.
+/// Waits until the index of a store that is open has not changed for a while: a merge reads what it
+/// is to write first.
 fn wait_until_merged(path: &Path) {
-    let mut quiet = 0;
-    while quiet < 5 {
+    const WHILE: Duration = Duration::from_secs(5);
+    let mut before = index_files(path);
+    let mut since = Instant::now();
+    while since.elapsed() < WHILE {
         std::thread::sleep(Duration::from_millis(100));
-        quiet = if is_merging(path) { 0 } else { quiet + 1 };
+        let now = index_files(path);
+        if now != before {
+            (before, since) = (now, Instant::now());
+        }
     }
+}
+
+/// The names and sizes of what is in the index.
+fn index_files(path: &Path) -> Vec<(OsString, u64)> {
+    let entries = fs::read_dir(path.join("index")).unwrap().flatten();
+    let sized = |entry: fs::DirEntry| {
+        let bytes = entry.metadata().map_or(0, |metadata| metadata.len());
+        (entry.file_name(), bytes)
+    };
+    let mut files: Vec<_> = entries.map(sized).collect();
+    files.sort_unstable();
+    files
 }
 
 fn is_merging(path: &Path) -> bool {
