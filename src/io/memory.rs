@@ -455,8 +455,11 @@ impl DiskFile for MemoryFile {
         }
         let contents = self.contents.lock();
         let there = index(offset).ok().and_then(|start| contents.get(start..)).unwrap_or_default();
-        let read = buffer.iter_mut().zip(there).take(most).map(|(to, from)| *to = *from);
-        Ok(read.count())
+        let count = there.len().min(most);
+        if let (Some(to), Some(from)) = (buffer.get_mut(..count), there.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        Ok(count)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<usize> {
