@@ -178,9 +178,10 @@ fn a_full_device_rejects_everybody_who_waits_and_all_may_try_again() {
 
 #[test]
 fn a_panic_of_the_leader_wakes_everybody_with_an_error() {
-    // Invariant 4 of the commit queue.
+    // Invariant 4 of the commit queue. A mark that a pause brings would be synced by another thread.
     let disk = MemoryDisk::new();
-    let engine = open(&disk);
+    let no_marks = EngineOptions { workers: Workers::Caller, ..options() };
+    let engine = Engine::open(disk.clone(), &no_marks).unwrap();
     append(&engine, 1).unwrap();
     let hold = disk.hold(Operation::Sync);
     std::thread::scope(|scope| {
