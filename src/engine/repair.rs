@@ -11,7 +11,8 @@
 //!    is counted as much as there can have been.
 //! 3. A repair that ended anywhere leaves a store that can be repaired again: until the list is
 //!    replaced, whole and at once, the store is as damaged as it was.
-//! 4. Runs of the index that know of lost events are removed before the list is replaced.
+//! 4. Runs of the index that know of lost events are removed before the list is replaced; all runs are
+//!    where nobody knows any more which events they leave out.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -79,6 +80,8 @@ impl RepairReport {
 pub(crate) struct Plan {
     pub(crate) identity: StoreFile,
     pub(crate) writes_identity: bool,
+    /// Whether no run of the index can be believed.
+    forgets_index: bool,
     headers: BTreeMap<u64, SegmentHeader>,
     /// A segment that has to be there for the log to go on.
     next_segment: Option<SegmentHeader>,
@@ -194,13 +197,17 @@ impl<'a, D: Disk> Planner<'a, D> {
             holes.iter().map(|gap| Hole { repaired_at: self.now, ..gap.hole }).collect();
         let lost = new.iter().filter(|hole| hole.lost_count() > 0);
         let lost: Vec<_> = lost.map(|hole| (hole.first_lost, hole.next)).collect();
+        // A list that can not be read is made anew; what it passed over may be there again.
+        let forgets_index = self.writes_identity || self.writes_holes;
         self.writes_holes |= !new.is_empty();
         let holes = self.together(&new)?;
-        self.add_steps(&headers, next_segment.as_ref(), !lost.is_empty(), !given_up.is_empty());
+        let removes_runs = forgets_index || !lost.is_empty();
+        self.add_steps(&headers, next_segment.as_ref(), removes_runs, !given_up.is_empty());
         let report = RepairReport { given_up, steps: self.steps };
         Ok(Plan {
             identity: self.identity,
             writes_identity: self.writes_identity,
+            forgets_index,
             headers,
             next_segment,
             holes,
@@ -342,14 +349,14 @@ impl<'a, D: Disk> Planner<'a, D> {
         &mut self,
         headers: &BTreeMap<u64, SegmentHeader>,
         next_segment: Option<&SegmentHeader>,
-        loses_positions: bool,
+        removes_runs: bool,
         gives_up: bool,
     ) {
         let (root, log) = (self.root.path(), self.log.path());
         let mut step = |file, what: &str| {
             self.steps.push(RepairStep { file, what: what.to_owned() });
         };
-        if self.writes_identity || loses_positions {
+        if removes_runs {
             step(root.join(INDEX), "remove the runs that are stale; they are made again");
         }
         for number in headers.keys() {
@@ -425,7 +432,7 @@ impl Plan {
         remove_stale(&index, &|first, last| {
             let is_hit =
                 |(lost, next): &(GlobalPosition, GlobalPosition)| first < *next && *lost <= last;
-            self.writes_identity || self.lost.iter().any(is_hit)
+            self.forgets_index || self.lost.iter().any(is_hit)
         })
     }
 

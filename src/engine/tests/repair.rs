@@ -503,3 +503,17 @@ fn a_store_is_repaired_again_when_more_of_it_is_damaged() {
     repaired(&disk);
     assert_goes_on_without(&disk, &but(&lost));
 }
+
+#[test]
+fn what_is_there_again_when_the_list_is_made_anew_is_found_in_every_way() {
+    // The runs of the index were made without the commits that were lost, and stayed.
+    let disk = with_holes();
+    open_with_small_tables(&disk).close().unwrap();
+    for position in [5, 12] {
+        let frame = frame_of(&indexed_store(), position);
+        flip(&disk, &frame.path, frame.middle());
+    }
+    flip(&disk, "LOST", 50);
+    assert_eq!(repaired(&disk).given_up, []);
+    assert_goes_on_without(&disk, &but(&[]));
+}
