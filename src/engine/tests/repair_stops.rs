@@ -30,8 +30,6 @@ fn a_repair_that_stopped_anywhere_is_done_again() {
     for (damaged, expected) in damaged_stores() {
         for nth in 1.. {
             let disk = damaged.copy();
-            disk.limit_bytes_per_call(50);
-            disk.limit_bytes_per_call(usize::MAX);
             disk.stop_at(nth);
             let stopped = repair(&disk, &clock());
             let was_met = !disk.is_to_fail();
@@ -47,6 +45,17 @@ fn a_repair_that_stopped_anywhere_is_done_again() {
                 break;
             }
         }
+    }
+}
+
+#[test]
+fn a_header_of_which_a_part_was_written_anew_is_written_anew_again() {
+    let whole = store();
+    for (segment, written) in (1..=4).flat_map(|it| (0..4096).step_by(37).map(move |at| (it, at))) {
+        let disk = whole.copy();
+        edit(&disk, &segment_path(segment), |bytes| bytes[written..4096].fill(0x77));
+        assert_eq!(repair(&disk, &clock()).unwrap().given_up, [], "{segment}, {written}");
+        assert_eq!(original_positions(&open(&disk)), but(&[]), "{segment}, {written}");
     }
 }
 
