@@ -27,6 +27,9 @@ const UNFINISHED_SUFFIX: &str = ".tmp";
 const POSITION_DIGITS: usize = 20;
 const PAGE: u64 = RUN_PAGE_BYTES as u64;
 
+/// Bytes of a bucket that are usually filled: 52 of its 64 places.
+const USUAL_FILLING_BYTES: u64 = BUCKET_BYTES as u64 / 64 * 52;
+
 /// The first and the last position of a run.
 pub(crate) type Interval = (GlobalPosition, GlobalPosition);
 
@@ -226,13 +229,19 @@ impl<F: DiskFile> Run<F> {
         Ok(decode_location(&bytes, self.header.base))
     }
 
-    /// Begins to fetch what the first look-up of a term needs, where that is mapped. Asked of several
-    /// runs in a row, their misses overlap.
+    /// Begins to fetch what the first look-up of a term needs, where that is mapped: its block of the
+    /// filter, and of its bucket the beginning and about where the term stands. These waits overlap,
+    /// and so do those of several runs that are asked in a row. What it returns means nothing.
     pub(crate) fn touch(&self, term: TermHash) -> u8 {
-        let block = range_of(term.get(), self.header.filter_block_count);
-        let offset = self.header.filter_offset + block * FILTER_BLOCK_BYTES as u64;
-        let byte = self.file.mapped(offset, 1);
-        byte.and_then(|byte| byte.first()).copied().unwrap_or_default()
+        let hash = term.get();
+        let header = &self.header;
+        let block = range_of(hash, header.filter_block_count) * FILTER_BLOCK_BYTES as u64;
+        let bucket = range_of(hash, header.bucket_count) * BUCKET_BYTES as u64;
+        let place = range_of(share_of(hash, header.bucket_count), USUAL_FILLING_BYTES);
+        let bucket = header.buckets_offset + bucket;
+        let offsets = [header.filter_offset + block, bucket, bucket + place];
+        let bytes = offsets.map(|offset| self.file.mapped(offset, 1).and_then(<[u8]>::first));
+        bytes.into_iter().flatten().fold(0, |seen, byte| seen ^ byte)
     }
 
     /// Looks a term up.
