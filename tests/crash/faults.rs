@@ -203,14 +203,17 @@ fn meet(fault: &Fault, calls: &Calls) -> Result<bool, String> {
     Ok(is_killed || said.iter().any(|line| line.starts_with("error")))
 }
 
-/// Picks so many of the faults, spread over all of them; another selection each time.
+/// Picks so many of the faults, spread over all of them: one at random of every few neighbours, since at
+/// regular distances they could all be of one kind.
 fn pick(faults: &[Fault], runs: u64) -> Vec<&Fault> {
-    let step = match usize::try_from(runs).unwrap() {
+    let neighbours = match usize::try_from(runs).unwrap() {
         0 => 1,
         runs => (faults.len() / runs).max(1),
     };
-    let start = uuid::Uuid::new_v4().as_u128() % step as u128;
-    faults.iter().skip(usize::try_from(start).unwrap()).step_by(step).collect()
+    let one_of = |faults: &'_ [Fault]| {
+        usize::try_from(uuid::Uuid::new_v4().as_u128() % faults.len() as u128).unwrap()
+    };
+    faults.chunks(neighbours).map(|some| &some[one_of(some)]).collect()
 }
 
 #[test]
