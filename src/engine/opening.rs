@@ -24,15 +24,16 @@ pub(crate) enum Opened<D: Disk> {
 /// The segments of a log in the order of their numbers.
 pub(crate) struct Opening<D: Disk> {
     pub(crate) opened: Vec<Opened<D>>,
-    /// A last segment that can not be used and that held nothing.
-    pub(crate) unusable_spare: Option<u64>,
+    /// Last segments that can not be used and that held nothing.
+    pub(crate) unusable_spares: Vec<u64>,
     pub(crate) notes: Vec<Finding>,
 }
 
 impl<D: Disk> Opening<D> {
     /// Opens every segment. Without a header that verifies nothing of a segment can be read.
     pub(crate) fn of(route: &Route<'_, D>) -> Result<Self> {
-        let mut opening = Self { opened: Vec::new(), unusable_spare: None, notes: Vec::new() };
+        let mut opening =
+            Self { opened: Vec::new(), unusable_spares: Vec::new(), notes: Vec::new() };
         let numbers = segment::numbers(route.disk)?;
         let mut holes = route.holes.of_segments().peekable();
         let mut expected = 1;
@@ -77,7 +78,7 @@ impl<D: Disk> Opening<D> {
             Err(Error::Damage(damage)) if is_last && self.follows_unsealed()? => {
                 let what = format!("{}; the segment held no event yet", damage.reason);
                 self.notes.push(Finding::note(damage.file, damage.offset, what));
-                self.unusable_spare = Some(number);
+                self.unusable_spares.push(number);
             }
             Err(Error::Damage(damage)) => {
                 self.opened.push(Opened::Unreadable(*damage, number..=number));

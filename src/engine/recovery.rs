@@ -45,8 +45,8 @@ type Sink<'a> = &'a mut dyn FnMut(&Frame, Resume) -> Result<()>;
 
 /// Walks a log, and hands every good frame to `sink` in order.
 pub(crate) fn walk<D: Disk>(route: &Route<'_, D>, sink: Sink<'_>) -> Result<Walked<D>> {
-    let Opening { opened, unusable_spare, notes } = Opening::of(route)?;
-    let walked = Walked { unusable_spare, notes, ..Walked::nothing() };
+    let Opening { opened, unusable_spares, notes } = Opening::of(route)?;
+    let walked = Walked { unusable_spares, notes, ..Walked::nothing() };
     let mut walk = Walk { route, sink, walked, open: OpenDamage::default() };
     walk.walk_segments(opened)?;
     Ok(walk.walked)
@@ -277,7 +277,7 @@ impl<D: Disk> Walk<'_, D> {
         if !was_used && let Some(end) = segment.cut_short_at() {
             let what = "the file is cut short; the segment held no event yet".to_owned();
             self.walked.notes.push(Finding::note(segment.path().clone(), end, what));
-            self.walked.unusable_spare = Some(segment.header().number);
+            self.walked.unusable_spares.push(segment.header().number);
             return Ok(true);
         }
         if !was_used {

@@ -251,8 +251,8 @@ impl<'a, D: Disk> Planner<'a, D> {
         }
         let Some(tail) = gaps.last_mut().map(|gap| &mut gap.hole) else { return Ok(None) };
         tail.next = tail.next.max(covered.unwrap_or_default().next());
-        if let Some(number) = walked.unusable_spare {
-            tail.last_segment = tail.last_segment.max(number);
+        if let Some(number) = walked.unusable_spares.iter().max() {
+            tail.last_segment = tail.last_segment.max(*number);
             tail.kind = HoleKind::Segments;
         }
         let tail = *tail;

@@ -71,8 +71,8 @@ pub(crate) struct Walked<D: Disk> {
     pub(crate) last_kind: Option<FrameKind>,
     pub(crate) frames: u64,
     pub(crate) cuts: Vec<Cut>,
-    /// A last segment that can not be used and that held nothing.
-    pub(crate) unusable_spare: Option<u64>,
+    /// Last segments that can not be used and that held nothing.
+    pub(crate) unusable_spares: Vec<u64>,
     pub(crate) notes: Vec<Finding>,
     pub(crate) damage: Vec<Damage>,
     /// What a repair would have to give up for the damage.
@@ -157,7 +157,7 @@ impl<D: Disk> Walked<D> {
             last_kind: None,
             frames: 0,
             cuts: Vec::new(),
-            unusable_spare: None,
+            unusable_spares: Vec::new(),
             notes: Vec::new(),
             damage: Vec::new(),
             gaps: Vec::new(),

@@ -44,10 +44,10 @@ pub(crate) fn cut<D: Disk>(root: &D, log: &D, walked: &mut Walked<D>) -> Result<
             note.kept_in = Some(kept_in);
         }
     }
-    if let Some(number) = walked.unusable_spare.take() {
-        set_aside(log, number)?;
-    }
-    Ok(())
+    // The last one first: what a stop leaves has no gap.
+    let mut spares = std::mem::take(&mut walked.unusable_spares);
+    spares.sort_unstable_by(|one, other| other.cmp(one));
+    spares.into_iter().try_for_each(|number| set_aside(log, number))
 }
 
 enum Cuttable<'a, F> {

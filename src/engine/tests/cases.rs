@@ -172,6 +172,23 @@ fn case_c_a_spare_with_a_bad_header_is_set_aside() {
     assert_goes_on(&disk, 20);
 }
 
+/// Opening set aside the first and left the second, which then had a gap before it.
+#[test]
+fn case_c_two_spares_that_can_not_be_used_are_both_set_aside() {
+    let disk = closed_with_spare();
+    let spare = disk.bytes_of(&segment_path(2)).unwrap();
+    disk.set_bytes(&segment_path(2), spare[..spare.len() - 9].to_vec());
+    disk.set_bytes(&segment_path(3), b"no segment".to_vec());
+    let options = EngineOptions { workers: Workers::Caller, ..options() };
+    let engine = Engine::open(disk.clone(), &options).unwrap();
+    engine.close().unwrap();
+    for number in [2, 3] {
+        assert!(!disk.files().contains(&segment_path(number)), "{number}");
+        assert!(disk.files().contains(&format!("{}.unusable", segment_path(number))), "{number}");
+    }
+    assert_goes_on(&disk, 4);
+}
+
 #[test]
 fn case_d_a_segment_of_another_store_is_damage() {
     let disk = closed_after(&FOUR_SEGMENTS);
