@@ -366,12 +366,7 @@ impl EventStore for FileStore {
     }
 
     fn load_stream(&self, stream: &StreamId, options: StreamRead) -> Result<EventStream> {
-        if options.is_whole() {
-            return self.engine.reader().load_whole(stream);
-        }
-        let version = self.stream_version(stream)?;
-        let events = self.read_stream(stream, options.to(version))?.collect::<Result<_>>()?;
-        Ok(EventStream::new(stream.clone(), events, version))
+        self.engine.reader().load_stream(stream, options)
     }
 
     fn stream_version(&self, stream: &StreamId) -> Result<StreamVersion> {

@@ -368,11 +368,22 @@ impl<D: Disk> Reader<D> {
         })
     }
 
-    /// Loads a whole stream: its events and, from the last of them, its version.
-    pub(crate) fn load_whole(self: &Arc<Self>, stream: &StreamId) -> Result<EventStream> {
-        let events = self.read_stream(stream, &StreamRead::new())?;
-        let events = events.collect::<Result<Vec<_>>>()?;
-        let version = events.last().map_or(StreamVersion::ZERO, RecordedEvent::stream_version);
+    /// Loads a stream: its events and its version, which the last event of a whole stream tells.
+    pub(crate) fn load_stream(
+        self: &Arc<Self>,
+        stream: &StreamId,
+        options: StreamRead,
+    ) -> Result<EventStream> {
+        let (known, options) = match options.is_whole() {
+            true => (None, options),
+            false => {
+                let version = self.version(stream)?;
+                (Some(version), options.to(version))
+            }
+        };
+        let events: Vec<_> = self.read_stream(stream, &options)?.collect::<Result<_>>()?;
+        let last = || events.last().map_or(StreamVersion::ZERO, RecordedEvent::stream_version);
+        let version = known.unwrap_or_else(last);
         Ok(EventStream::new(stream.clone(), events, version))
     }
 

@@ -243,7 +243,8 @@ impl<F: DiskFile> Segment<F> {
         ahead.iter().step_by(CACHE_LINE_BYTES).fold(0, |seen, byte| seen ^ byte)
     }
 
-    /// Reads the header of the frame at a location, without verifying it: its events do that.
+    /// Reads the header of the frame at a location, without verifying it: it only says where the next events
+    /// are, and each of them says its own position.
     pub(crate) fn frame_header(&self, location: Location) -> Result<FrameHeader> {
         let offset = self.offset(location);
         FrameHeader::read(&self.piece(offset, FRAME_HEADER_LENGTH, "frame")?)

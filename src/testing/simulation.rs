@@ -11,7 +11,9 @@ use crate::error::Result;
 use crate::event::{EventId, RecordedEvent};
 use crate::limits::Limits;
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::store::{Commit, CommitResult, EventStore, Events, GlobalRead, Query, StreamRead};
+use crate::store::{
+    Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, StreamRead,
+};
 use crate::stream::StreamId;
 
 #[cfg(annals_bugs)]
@@ -117,6 +119,14 @@ impl EventStore for SimulatedStore {
 
     fn read(&self, query: &Query, options: GlobalRead) -> Result<Events> {
         self.engine.reader().read(query, &options)
+    }
+
+    fn load_stream(&self, stream: &StreamId, options: StreamRead) -> Result<EventStream> {
+        self.engine.reader().load_stream(stream, options)
+    }
+
+    fn event_exists(&self, event_id: EventId) -> Result<bool> {
+        self.engine.reader().event_exists(event_id)
     }
 
     fn stream_version(&self, stream: &StreamId) -> Result<StreamVersion> {

@@ -24,7 +24,7 @@ use crate::event::{NewEvent, RecordedEvent};
 use crate::format::{FrameHeader, FrameKind, Location};
 use crate::index::Access;
 use crate::io::{MemoryDisk, OpenMode};
-use crate::store::{AppendResult, Commit, ExpectedVersion, GlobalRead, Query};
+use crate::store::{AppendResult, Commit, ExpectedVersion, GlobalRead, Query, StreamRead};
 
 /// What became of an append of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,7 +159,7 @@ impl Scene {
     /// no more is counted than is visible.
     pub(super) fn check_what_is_visible(&self, name: &str) {
         let version = self.reader.version(&stream(name)).unwrap();
-        let whole = self.reader.load_whole(&stream(name)).unwrap();
+        let whole = self.reader.load_stream(&stream(name), StreamRead::new()).unwrap();
         assert!(whole.version() >= version, "a version is told before its event is visible");
         let durable = self.reader.durable();
         if durable.get() > 0 {
