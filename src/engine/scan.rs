@@ -58,12 +58,15 @@ impl<D: Disk> PositionScan<D> {
         let offset = segment.offset(location).saturating_sub(event.frame_distance.into());
         let frame = segment.location(offset);
         let header = segment.frame_header(frame)?;
-        Ok(Place {
-            event: location,
-            frame_end: frame.plus(header.length.into()),
-            events_left: u64::from(header.event_count).saturating_sub(event.index.into()),
-            segment,
-        })
+        match u64::from(header.event_count).checked_sub(event.index.into()) {
+            None | Some(0) => Err(self.reader.misplaced(location)),
+            Some(events_left) => Ok(Place {
+                event: location,
+                frame_end: frame.plus(header.length.into()),
+                events_left,
+                segment,
+            }),
+        }
     }
 
     /// Goes on to the next frame that has events, in the next segment where one ends.
