@@ -203,6 +203,17 @@ impl SimulatedDisk {
         Moment { call: Call::Sync, has_failed: false, files }
     }
 
+    /// As `now`, once the cache is dropped where it can be: after a failed sync it shows what the
+    /// disk has not.
+    pub fn behind_cache(&self) -> Moment {
+        let mut now = self.now();
+        if !self.machine.lock().is_cache_held {
+            let diverged = now.files.files.iter_mut().filter(|file| file.is_diverged);
+            diverged.for_each(|file| Arc::make_mut(file).evict());
+        }
+        now
+    }
+
     /// Returns the bytes of a file for a reader, by its path from the root.
     pub fn bytes_of(&self, path: &str) -> Option<Vec<u8>> {
         self.now().bytes_of(path)

@@ -60,7 +60,7 @@ pub(crate) fn begin<'a>(
     disk.record();
     let has_failures = failure.is_some();
     failure.into_iter().for_each(|failure| disk.fail(failure));
-    let before = disk.now();
+    let before = disk.behind_cache();
     oracle::stands(&before, expected)?;
     let marks = vec![(0, expected.clone())];
     let store = match SimulatedStore::open(disk, &settings.of_store()) {

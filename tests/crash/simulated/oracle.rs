@@ -32,7 +32,7 @@ pub(crate) fn open(
     settings: &Settings,
     chance: &mut Chance,
 ) -> Verdict<(SimulatedStore, usize)> {
-    let before = disk.now();
+    let before = disk.behind_cache();
     stands(&before, expected)?;
     let store = SimulatedStore::open(disk, &settings.of_store())
         .map_err(|error| format!("opening fails: {error}"))?;
