@@ -262,26 +262,39 @@ fn id_times_of(header: &[u8]) -> Result<IdTimes, Fault> {
 pub(crate) enum Reference {
     /// The only posting.
     Single(u32),
-    /// The offset, in the part of the postings, of a count and as many postings of four bytes.
-    Short(u64),
+    /// The offset, in the part of the postings, of a count and as many postings of four bytes, and
+    /// the last of them: it is what a stream is most often asked for.
+    Short { offset: u64, last: u32 },
     /// The offset of the end of blocks of postings: their number, and that of the postings.
     Blocks(u64),
 }
+
+/// Offsets of short lists are counted in units of as many bytes.
+const SHORT_LIST_UNIT: u64 = 4;
+
+/// The offset behind the last one at which a short list may stand: the rest of 62 bits.
+pub(crate) const SHORT_LIST_OFFSETS_END: u64 = SHORT_LIST_UNIT << 30;
 
 impl Reference {
     pub(crate) fn encode(self) -> u64 {
         match self {
             Self::Single(posting) => u64::from(posting) << 2,
-            Self::Short(offset) => offset << 2 | 1,
+            Self::Short { offset, last } => {
+                (offset / SHORT_LIST_UNIT) << 34 | u64::from(last) << 2 | 1
+            }
             Self::Blocks(offset) => offset << 2 | 2,
         }
     }
 
     fn decode(number: u64) -> Result<Self, Fault> {
         let value = number >> 2;
+        let [a, b, c, d, ..] = value.to_le_bytes();
         match number & 3 {
             0 => u32::try_from(value).map(Self::Single).map_err(|_| Fault::Invalid("reference")),
-            1 => Ok(Self::Short(value)),
+            1 => Ok(Self::Short {
+                offset: (value >> 32) * SHORT_LIST_UNIT,
+                last: u32::from_le_bytes([a, b, c, d]),
+            }),
             2 => Ok(Self::Blocks(value)),
             _ => Err(Fault::Invalid("reference")),
         }

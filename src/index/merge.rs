@@ -11,7 +11,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::memtable::{Memtable, Tables};
-use super::run::{Interval, List, Run, Unusable};
+use super::run::{Interval, Run, Unusable};
 use super::run_writer::{Plan, RunWriter};
 use super::term::TermHash;
 use crate::clock::Stopwatch;
@@ -237,35 +237,20 @@ fn push_merged<D: Disk>(
     parts: &[PartOfTerm<'_, D::File>],
 ) -> Result<(), MergeError> {
     let mut lists = Vec::with_capacity(parts.len());
+    let mut count = 0;
     for part in parts {
-        let list = part.run.list(part.reference);
-        lists.push(list.map_err(|fault| MergeError::Input(part.number, fault))?);
+        let failed = |fault| MergeError::Input(part.number, fault);
+        let mut list = part.run.list(part.reference).map_err(failed)?;
+        count += list.count(part.run).map_err(failed)?;
+        lists.push(list);
     }
-    let count = lists.iter().map(List::count).sum();
-    let postings = parts.iter().zip(&lists).flat_map(|(part, list)| {
+    let postings = parts.iter().zip(&mut lists).flat_map(|(part, list)| {
         let shift = part.run.header().first_position.distance_from(first);
-        postings_of(part.run, list).map(move |posting| {
+        list.all(part.run).map(move |posting| {
             let posting = posting.map_err(|fault| MergeError::Input(part.number, fault))?;
             u32::try_from(u64::from(posting) + shift)
                 .map_err(|error| MergeError::Output(io::Error::other(error)))
         })
     });
     writer.push_term(TermHash::new(hash), count, postings)
-}
-
-/// Iterates over a list, block by block.
-fn postings_of<'a, F: DiskFile>(
-    run: &'a Run<F>,
-    list: &'a List,
-) -> Box<dyn Iterator<Item = Result<u32, Unusable>> + 'a> {
-    match list {
-        List::Postings(postings) => Box::new(postings.iter().copied().map(Ok)),
-        List::Blocks(blocks) => Box::new((0..blocks.blocks).flat_map(move |number| {
-            let (postings, fault) = match run.block(blocks, number) {
-                Ok(postings) => (postings, None),
-                Err(fault) => (Vec::new(), Some(Err(fault))),
-            };
-            postings.into_iter().map(Ok).chain(fault)
-        })),
-    }
 }

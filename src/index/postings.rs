@@ -12,7 +12,7 @@ use super::term::TermHash;
 use super::{Index, Part, Parts};
 use crate::error::Result;
 use crate::format::IdTime;
-use crate::io::Disk;
+use crate::io::{Disk, DiskFile};
 use crate::position::GlobalPosition;
 
 /// The positions of the events that have a term, ascending.
@@ -156,11 +156,7 @@ impl<D: Disk> Postings<D> {
         for (number, part) in parts.sealed.iter().enumerate() {
             let (count, found) = match part {
                 Part::Run(run) => match self.list(number, run)? {
-                    Some(list) => {
-                        let own = u32::try_from(rank).ok().filter(|rank| *rank < list.count());
-                        let found = own.map(|own| list.at_rank(run, own)).transpose();
-                        (list.count().into(), found.map_err(|fault| (number, fault))?.flatten())
-                    }
+                    Some(list) => list_at_rank(list, run, rank).map_err(|fault| (number, fault))?,
                     None => (0, None),
                 },
                 Part::Table(table) => table_at_rank(table, self.term, rank),
@@ -211,6 +207,18 @@ fn table_last_to(table: &Memtable, term: TermHash, to: u32) -> Option<u32> {
         let behind = list.partition_point(|one| *one <= to);
         list.get(behind.checked_sub(1)?).copied()
     })
+}
+
+/// Returns how many postings a list has, and the one at a rank.
+fn list_at_rank<F: DiskFile>(
+    list: &mut List,
+    run: &Run<F>,
+    rank: u64,
+) -> Result<(u64, Option<u32>), Unusable> {
+    let count = list.count(run)?;
+    let own = u32::try_from(rank).ok().filter(|rank| *rank < count);
+    let found = own.map(|own| list.at_rank(run, own)).transpose()?;
+    Ok((count.into(), found.flatten()))
 }
 
 /// Returns how many postings a table has, and the one at a rank.

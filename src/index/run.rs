@@ -292,25 +292,43 @@ impl<F: DiskFile> Run<F> {
         })
     }
 
-    /// Returns the list that a reference leads to.
+    /// Returns the list that a reference leads to. Nothing of a short one is read yet.
     pub(crate) fn list(&self, reference: Reference) -> Result<List, Unusable> {
-        let counts_bytes = LIST_COUNT_BYTES as u64;
-        let at = |offset: u64| self.header.postings_offset.saturating_add(offset);
         match reference {
-            Reference::Single(posting) => Ok(List::Postings(vec![posting])),
-            Reference::Short(offset) => {
-                let (count, _) = list_counts(&self.bytes(at(offset), counts_bytes)?);
-                let postings = self.bytes(at(offset + counts_bytes), u64::from(count) * 4)?;
-                Ok(List::Postings(decode_short_list(&postings)))
+            Reference::Single(last) => {
+                Ok(List::Short(Short { last, rest: Rest::Read(Vec::new()) }))
+            }
+            Reference::Short { offset, last } => {
+                Ok(List::Short(Short { last, rest: Rest::At(offset) }))
             }
             Reference::Blocks(offset) => {
-                let (count, blocks) = list_counts(&self.bytes(at(offset), counts_bytes)?);
+                let (count, blocks) = self.list_counts(offset)?;
                 let length = u64::from(blocks) * POSTING_BLOCK_BYTES as u64;
-                let start = offset.checked_sub(length).map(at);
+                let start = offset.checked_sub(length).map(|start| self.posting_offset(start));
                 let start = start.ok_or_else(|| Unusable("a list leads out of it".to_owned()))?;
                 Ok(List::Blocks(Blocks { start, blocks, count, current: None }))
             }
         }
+    }
+
+    /// Returns the postings of a short list before its last one.
+    fn short_list(&self, offset: u64, last: u32) -> Result<Vec<u32>, Unusable> {
+        let (count, _) = self.list_counts(offset)?;
+        let start = self.posting_offset(offset.saturating_add(LIST_COUNT_BYTES as u64));
+        let mut postings = decode_short_list(&self.bytes(start, u64::from(count) * 4)?);
+        match postings.pop() {
+            Some(own) if own == last => Ok(postings),
+            _ => Err(Unusable("a list does not end as its reference says".to_owned())),
+        }
+    }
+
+    fn list_counts(&self, offset: u64) -> Result<(u32, u32), Unusable> {
+        let bytes = self.bytes(self.posting_offset(offset), LIST_COUNT_BYTES as u64)?;
+        Ok(list_counts(&bytes))
+    }
+
+    fn posting_offset(&self, offset: u64) -> u64 {
+        self.header.postings_offset.saturating_add(offset)
     }
 
     /// Returns the postings of a block.
@@ -377,8 +395,23 @@ fn read_checksums<F: DiskFile>(
 /// The postings of one term in one run, counted from the run's first position, ascending.
 #[derive(Debug, Clone)]
 pub(crate) enum List {
-    Postings(Vec<u32>),
+    Short(Short),
     Blocks(Blocks),
+}
+
+/// A list that is read as a whole, once another posting than its last one is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Short {
+    last: u32,
+    rest: Rest,
+}
+
+/// The postings of a short list before its last one.
+#[derive(Debug, Clone)]
+enum Rest {
+    /// They are still to be read, at this offset in the part of the postings.
+    At(u64),
+    Read(Vec<u32>),
 }
 
 /// A list that is long enough to be kept in blocks.
@@ -400,10 +433,12 @@ impl Blocks {
 
 impl List {
     /// Returns how many postings there are.
-    pub(crate) fn count(&self) -> u32 {
+    pub(crate) fn count<F: DiskFile>(&mut self, run: &Run<F>) -> Result<u32, Unusable> {
         match self {
-            Self::Postings(postings) => u32::try_from(postings.len()).unwrap_or(u32::MAX),
-            Self::Blocks(list) => list.count,
+            Self::Short(list) => {
+                Ok(u32::try_from(list.rest(run)?.len()).map_or(u32::MAX, |rest| rest + 1))
+            }
+            Self::Blocks(list) => Ok(list.count),
         }
     }
 
@@ -417,7 +452,8 @@ impl List {
             postings.get(postings.partition_point(|one| *one < posting)).copied()
         };
         match self {
-            Self::Postings(postings) => Ok(find(postings)),
+            Self::Short(list) if list.last < posting => Ok(None),
+            Self::Short(list) => Ok(Some(find(list.rest(run)?).unwrap_or(list.last))),
             Self::Blocks(list) => {
                 let number = list.holding(run, posting)?;
                 if let Some(found) = find(list.postings(run, number)?) {
@@ -442,7 +478,8 @@ impl List {
             behind.checked_sub(1).and_then(|last| postings.get(last)).copied()
         };
         match self {
-            Self::Postings(postings) => Ok(find(postings)),
+            Self::Short(list) if list.last <= posting => Ok(Some(list.last)),
+            Self::Short(list) => Ok(find(list.rest(run)?)),
             Self::Blocks(list) => {
                 let number = list.holding(run, posting)?;
                 Ok(find(list.postings(run, number)?))
@@ -457,13 +494,57 @@ impl List {
         rank: u32,
     ) -> Result<Option<u32>, Unusable> {
         match self {
-            Self::Postings(postings) => Ok(postings.get(rank as usize).copied()),
+            Self::Short(list) => {
+                let rest = list.rest(run)?;
+                let is_last = rest.len() == rank as usize;
+                let found = rest.get(rank as usize).copied();
+                Ok(found.or_else(|| is_last.then_some(list.last)))
+            }
             Self::Blocks(list) => {
                 let number = run.search(list, |(_, before)| before <= rank)?;
                 let (_, before) = run.start_of(list, number)?;
                 let place = rank.saturating_sub(before) as usize;
                 Ok(list.postings(run, number)?.get(place).copied())
             }
+        }
+    }
+
+    /// Iterates over all postings, block by block.
+    pub(crate) fn all<'a, F: DiskFile>(
+        &'a mut self,
+        run: &'a Run<F>,
+    ) -> Box<dyn Iterator<Item = Result<u32, Unusable>> + 'a> {
+        match self {
+            Self::Short(list) => {
+                let last = list.last;
+                match list.rest(run) {
+                    Ok(rest) => Box::new(rest.iter().copied().chain([last]).map(Ok)),
+                    Err(fault) => Box::new(std::iter::once(Err(fault))),
+                }
+            }
+            Self::Blocks(list) => {
+                let list = &*list;
+                Box::new((0..list.blocks).flat_map(move |number| {
+                    let (postings, fault) = match run.block(list, number) {
+                        Ok(postings) => (postings, None),
+                        Err(fault) => (Vec::new(), Some(Err(fault))),
+                    };
+                    postings.into_iter().map(Ok).chain(fault)
+                }))
+            }
+        }
+    }
+}
+
+impl Short {
+    /// Returns the postings before the last one.
+    fn rest<F: DiskFile>(&mut self, run: &Run<F>) -> Result<&[u32], Unusable> {
+        if let Rest::At(offset) = self.rest {
+            self.rest = Rest::Read(run.short_list(offset, self.last)?);
+        }
+        match &self.rest {
+            Rest::Read(rest) => Ok(rest),
+            Rest::At(_) => Ok(&[]),
         }
     }
 }

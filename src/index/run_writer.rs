@@ -11,8 +11,8 @@ use super::term::TermHash;
 use crate::bugs::{self, Bug};
 use crate::format::{
     BUCKET_BYTES, BUCKET_ENTRIES_MAX, BlockBuilder, FILTER_BLOCK_BYTES, IdTimes, LIST_COUNT_BYTES,
-    Location, RUN_PAGE_BYTES, Reference, Resume, RunHeader, encode_bucket, encode_list_counts,
-    encode_location, filter_bits, range_of,
+    Location, RUN_PAGE_BYTES, Reference, Resume, RunHeader, SHORT_LIST_OFFSETS_END, encode_bucket,
+    encode_list_counts, encode_location, filter_bits, range_of,
 };
 use crate::io::{Disk, DiskFile, LARGE_PAGE_BYTES, OpenMode};
 use crate::position::GlobalPosition;
@@ -125,12 +125,14 @@ impl<'a, D: Disk> RunWriter<'a, D> {
         {
             return Ok(Reference::Single(posting?));
         }
-        if count <= SHORT_LIST_MAX {
+        if count <= SHORT_LIST_MAX && offset < SHORT_LIST_OFFSETS_END {
             push(&encode_list_counts(count, 0))?;
+            let mut last = 0;
             for posting in postings {
-                push(&posting?.to_le_bytes())?;
+                last = posting?;
+                push(&last.to_le_bytes())?;
             }
-            return Ok(Reference::Short(offset));
+            return Ok(Reference::Short { offset, last });
         }
         let (mut block, mut blocks): (Option<BlockBuilder>, u32) = (None, 0);
         for (rank, posting) in (0..).zip(postings) {

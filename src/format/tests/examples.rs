@@ -281,7 +281,7 @@ fn a_run_header_whose_id_times_can_not_be_is_refused() {
 fn a_bucket_is_as_published() {
     let entries = [
         (0x0102_0304_0506_0708, Reference::Single(1)),
-        (0x1112_1314_1516_1718, Reference::Short(0)),
+        (0x1112_1314_1516_1718, Reference::Short { offset: 12, last: 6 }),
     ];
     let mut dump = Dump::new(encode_bucket(&entries, false));
     dump.fields(&BUCKET_HEADER);

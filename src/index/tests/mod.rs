@@ -137,7 +137,7 @@ fn postings_of(run: &MemoryRun, hash: u64) -> Vec<u32> {
         given.push(posting);
         from = posting + 1;
     }
-    assert_eq!(given.len(), list.count() as usize);
+    assert_eq!(given.len(), list.count(run).unwrap() as usize);
     given
 }
 

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::format::{
-    BlockBuilder, FILTER_BLOCK_BYTES, RUN_PAGE_BYTES, decode_block, filter_may_hold, range_of,
+    BlockBuilder, FILTER_BLOCK_BYTES, LIST_COUNT_BYTES, RUN_PAGE_BYTES, RunHeader, decode_block,
+    filter_may_hold, range_of,
 };
 use crate::index::merge::merge;
 use crate::index::run_writer::{Plan, RunWriter};
@@ -144,6 +145,38 @@ fn a_run_of_events_without_terms_is_a_run() {
 }
 
 #[test]
+fn a_short_list_that_does_not_end_as_its_reference_says_is_refused() {
+    let contents = Contents::of([(9, vec![3, 5, 8])]);
+    let disk = MemoryDisk::new();
+    let header = *contents.write(&disk).header();
+    let path = disk.files()[0].clone();
+    let mut bytes = disk.bytes_of(&path).unwrap();
+    let last = usize::try_from(header.postings_offset).unwrap() + LIST_COUNT_BYTES + 2 * 4;
+    assert_eq!(bytes[last..][..4], 8_u32.to_le_bytes());
+    bytes[last] = 7;
+    disk.set_bytes(&path, with_checksums(bytes, header));
+    let run = contents.open(&disk);
+    let list = run.find(TermHash::new(9)).unwrap().unwrap();
+    assert_eq!(list.clone().last_to(&run, 9).unwrap(), Some(8), "that is not looked at yet");
+    assert!(list.clone().last_to(&run, 6).is_err());
+    assert!(list.clone().first_from(&run, 4).is_err());
+    assert!(list.clone().count(&run).is_err());
+    assert!(list.clone().at_rank(&run, 0).is_err());
+}
+
+/// Makes the checksums of a run that was changed right again.
+fn with_checksums(mut bytes: Vec<u8>, mut header: RunHeader) -> Vec<u8> {
+    let start = usize::try_from(header.checksums_offset).unwrap();
+    let (pages, _) = bytes[RUN_PAGE_BYTES..start].as_chunks::<RUN_PAGE_BYTES>();
+    let checksums = pages.iter().flat_map(|page| crc32fast::hash(page).to_le_bytes());
+    let checksums: Vec<u8> = [0; 4].into_iter().chain(checksums).collect();
+    header.checksums_crc = crc32fast::hash(&checksums);
+    bytes[start..].copy_from_slice(&checksums);
+    bytes[..RUN_PAGE_BYTES].copy_from_slice(&header.encode());
+    bytes
+}
+
+#[test]
 fn a_byte_that_is_not_as_written_is_seen_before_it_is_believed() {
     let contents = Contents::of((0..200).map(|number| (spread(number), vec![0, 5, 7])));
     let disk = MemoryDisk::new();
@@ -229,14 +262,18 @@ proptest! {
     ) {
         let list: Vec<u32> = list.into_iter().collect();
         let run = Contents::of([(9, list.clone())]).write(&MemoryDisk::new());
-        let mut own = run.find(TermHash::new(9)).unwrap().unwrap();
+        let unread = run.find(TermHash::new(9)).unwrap().unwrap();
+        let mut own = unread.clone();
         let near = list.iter().step_by(7).flat_map(|one| [one.saturating_sub(1), *one, one + 1]);
         for posting in asked.iter().copied().chain(near) {
             let from = list.partition_point(|one| *one < posting);
             prop_assert_eq!(own.first_from(&run, posting).unwrap(), list.get(from).copied());
+            let first = unread.clone().first_from(&run, posting).unwrap();
+            prop_assert_eq!(first, list.get(from).copied());
             let to = list.partition_point(|one| *one <= posting);
             let last = to.checked_sub(1).map(|last| list[last]);
             prop_assert_eq!(own.last_to(&run, posting).unwrap(), last);
+            prop_assert_eq!(unread.clone().last_to(&run, posting).unwrap(), last);
         }
         for rank in 0..list.len() + 3 {
             let found = own.at_rank(&run, u32::try_from(rank).unwrap()).unwrap();
