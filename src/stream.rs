@@ -282,25 +282,35 @@ pub(crate) fn check_text(what: &'static str, text: &str, bytes_max: u32) -> Resu
     if text.len() > bytes_max as usize {
         return Err(Error::Limit { what, limit: bytes_max.into(), actual: text.len() as u64 });
     }
-    // Nearly every name is of plain ASCII, and that is told without decoding characters.
-    let is_plain = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if !is_plain && text.chars().any(char::is_control) {
+    if !is_plain(text.as_bytes()) && text.chars().any(char::is_control) {
         return Err(Error::invalid_name(what, text, "it holds a control character"));
     }
     Ok(())
 }
 
+/// Tells whether bytes are characters of ASCII that can be printed, as those of nearly every name are:
+/// without a branch for each, since every event that is read is asked.
+pub(crate) fn is_plain(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |plain, byte| plain & (b' '..=b'~').contains(byte))
+}
+
 /// Checks an aggregate type: `[A-Za-z0-9_.-]{1,128}`.
 pub(crate) fn check_aggregate_type(text: &str) -> Result<()> {
     check_text("aggregate type", text, AGGREGATE_TYPE_BYTES_MAX)?;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    match text.bytes().all(allowed) {
+    match is_aggregate_type(text.as_bytes()) {
         true => Ok(()),
         false => {
             let reason = "only letters, digits, `_`, `.` and `-` of ASCII are allowed";
             Err(Error::invalid_name("aggregate type", text, reason))
         }
     }
+}
+
+/// Tells whether bytes are an aggregate type.
+pub(crate) fn is_aggregate_type(bytes: &[u8]) -> bool {
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    let all_allowed = bytes.iter().fold(true, |allowed, byte| allowed & is_allowed(byte));
+    all_allowed && (1..=AGGREGATE_TYPE_BYTES_MAX as usize).contains(&bytes.len())
 }
 
 /// Shortens a rejected name for an error message, escaping what would disturb a terminal.

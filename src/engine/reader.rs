@@ -399,6 +399,7 @@ impl<D: Disk> Reader<D> {
             return Ok(Events::empty());
         };
         let candidates = Candidates::of(self, query, &filter).or_lost(self.lost_ranges());
+        let all_match = query.items().is_none() && filter.is_none();
         let reader = Arc::clone(self);
         let query = query.clone();
         let matches = move |event: &Result<RecordedEvent>| match event {
@@ -408,7 +409,10 @@ impl<D: Disk> Reader<D> {
         let count_max = options.count_max();
         if options.order() == Direction::Forward && candidates.are_all() {
             let scan = PositionScan::new(reader, first, last);
-            return Ok(limited(scan.filter(matches), count_max));
+            return Ok(match all_match {
+                true => limited(scan, count_max),
+                false => limited(scan.filter(matches), count_max),
+            });
         }
         let holes = Arc::clone(&self.holes);
         let positions = candidates.walk(options.order(), first, last, holes);

@@ -1,14 +1,26 @@
 //! Reads a range of positions in order, frame by frame: without the index, but for the first.
+//!
+//! Bytes are taken a window at a time, so that one look at the file serves many events. A window
+//! never reaches beyond its frame, nor beyond what is durable.
 
 use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
 
 use super::reader::Reader;
 use crate::error::Result;
 use crate::event::RecordedEvent;
-use crate::format::{FRAME_HEADER_BYTES, Location, SEGMENT_HEADER_BYTES, aligned};
+use crate::format::{
+    EVENT_HEADER_BYTES, EventPlace, FRAME_HEADER_BYTES, Location, SEGMENT_HEADER_BYTES, aligned,
+};
 use crate::io::Disk;
 use crate::position::GlobalPosition;
 use crate::segment::Segment;
+
+/// Bytes of the first window of a scan, which may want one event only. Each is twice the one before.
+const WINDOW_BYTES_MIN: u64 = 4 << 10;
+/// Bytes of a window at most, unless one event is longer.
+const WINDOW_BYTES_MAX: u64 = 256 << 10;
 
 /// An iterator over the events of a range of positions.
 pub(crate) struct PositionScan<D: Disk> {
@@ -16,6 +28,7 @@ pub(crate) struct PositionScan<D: Disk> {
     next: GlobalPosition,
     last: GlobalPosition,
     place: Option<Place<D>>,
+    window_bytes: u64,
 }
 
 /// Where a scan stands: before an event of a frame.
@@ -24,12 +37,42 @@ struct Place<D: Disk> {
     event: Location,
     frame_end: Location,
     events_left: u64,
+    /// What has been taken of the frame, from the event on.
+    window: Bytes,
+}
+
+impl<D: Disk> Place<D> {
+    /// Reads and verifies the event, and goes on behind it.
+    fn read_event(&mut self, window_bytes: &mut u64) -> Result<RecordedEvent> {
+        if self.window.len() < EVENT_HEADER_BYTES {
+            self.take_window(window_bytes)?;
+        }
+        let mut length = EventPlace::read(&self.window).length as usize;
+        if self.window.len() < length {
+            self.window = self.segment.event_bytes(self.event)?;
+            length = self.window.len();
+        }
+        let event = self.segment.decode(self.window.slice(..length), self.event)?;
+        let behind = aligned(length);
+        self.window.advance(behind.min(self.window.len()));
+        self.event = self.event.plus(behind as u64);
+        self.events_left -= 1;
+        Ok(event)
+    }
+
+    /// Takes what follows of the frame.
+    fn take_window(&mut self, window_bytes: &mut u64) -> Result<()> {
+        let in_frame = self.frame_end.distance_from(self.event).min(*window_bytes);
+        self.window = self.segment.window(self.event, in_frame)?;
+        *window_bytes = (*window_bytes * 2).min(WINDOW_BYTES_MAX);
+        Ok(())
+    }
 }
 
 impl<D: Disk> PositionScan<D> {
     /// Starts before `first`; both bounds are durable.
     pub(crate) fn new(reader: Arc<Reader<D>>, first: GlobalPosition, last: GlobalPosition) -> Self {
-        Self { reader, next: first, last, place: None }
+        Self { reader, next: first, last, place: None, window_bytes: WINDOW_BYTES_MIN }
     }
 
     fn read_next(&mut self) -> Result<RecordedEvent> {
@@ -39,13 +82,11 @@ impl<D: Disk> PositionScan<D> {
             Some(place) if !self.reader.is_damaged() => self.past_ended_frames(place)?,
             _ => self.locate()?,
         };
-        let length = place.segment.event_place(place.event)?.length;
-        let event = place.segment.event(place.event)?;
+        let location = place.event;
+        let event = place.read_event(&mut self.window_bytes)?;
         if event.global_position() != self.next {
-            return Err(self.reader.misplaced(place.event));
+            return Err(self.reader.misplaced(location));
         }
-        place.event = place.event.plus(aligned(length as usize) as u64);
-        place.events_left -= 1;
         self.place = Some(place);
         Ok(event)
     }
@@ -63,6 +104,7 @@ impl<D: Disk> PositionScan<D> {
             Some(events_left) => Ok(Place {
                 event: location,
                 frame_end: frame.plus(header.length.into()),
+                window: Bytes::new(),
                 events_left,
                 segment,
             }),
@@ -92,6 +134,7 @@ impl<D: Disk> PositionScan<D> {
             place.event = frame.plus(FRAME_HEADER_BYTES as u64);
             place.frame_end = frame.plus(header.length.into());
             place.events_left = header.event_count.into();
+            place.window = Bytes::new();
         }
         Ok(place)
     }

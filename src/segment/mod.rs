@@ -230,9 +230,26 @@ impl<F: DiskFile> Segment<F> {
 
     /// Reads and verifies the event at a location.
     pub(crate) fn event(&self, location: Location) -> Result<RecordedEvent> {
+        self.decode(self.event_bytes(location)?, location)
+    }
+
+    /// Reads the bytes of the event at a location, without verifying them.
+    pub(crate) fn event_bytes(&self, location: Location) -> Result<Bytes> {
+        self.bytes(self.offset(location), self.event_place(location)?.length, "event")
+    }
+
+    /// Verifies and decodes the bytes of the event at a location.
+    pub(crate) fn decode(&self, own: Bytes, location: Location) -> Result<RecordedEvent> {
+        decode(own, self.header.salt, location)
+            .map_err(|fault| self.fault(self.offset(location), &fault, "event"))
+    }
+
+    /// Returns up to `length` bytes from the event at a location on, fewer before the readable end.
+    pub(crate) fn window(&self, location: Location, length: u64) -> Result<Bytes> {
         let offset = self.offset(location);
-        let own = self.bytes(offset, self.event_place(location)?.length, "event")?;
-        decode(own, self.header.salt, location).map_err(|fault| self.fault(offset, &fault, "event"))
+        let readable = self.readable.load(Ordering::Acquire).saturating_sub(offset);
+        let length = u32::try_from(length.min(readable)).unwrap_or(u32::MAX);
+        self.bytes(offset, length.max(EVENT_HEADER_LENGTH), "event")
     }
 
     /// Looks at the first cache lines of the event at a location, where it is mapped, to begin to

@@ -235,6 +235,11 @@ impl Filter {
             && self.item.matches(event)
     }
 
+    /// Tells whether every event passes.
+    pub(crate) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Returns the bounds of the commit time, both included.
     pub(crate) fn recorded_bounds(&self) -> (Option<Timestamp>, Option<Timestamp>) {
         (self.recorded_from, self.recorded_to)

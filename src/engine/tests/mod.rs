@@ -3,8 +3,8 @@
 //! many threads commit (`threads`) and in which orders they may go on (`interleavings`), what is
 //! looked up before their lock (`heads`), how segments follow each other (`rollover`), what a stop at
 //! any call leaves (`stops`), what a damaged index changes (`index`: nothing), how writing the index
-//! fails (`index_failures`), what rot changes (`rot`: nothing that anybody is given), and what a
-//! repair makes of every damage (`repair`, `repair_stops`).
+//! fails (`index_failures`), what a scan gives (`scan`), what rot changes (`rot`: nothing that anybody
+//! is given), and what a repair makes of every damage (`repair`, `repair_stops`).
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ mod repair;
 mod repair_stops;
 mod rollover;
 mod rot;
+mod scan;
 mod stops;
 mod threads;
 
