@@ -69,7 +69,7 @@ pub(crate) enum FailureKind {
     Poison(PoisonCause),
 }
 
-/// What the active segment holds so far.
+/// What the active segment holds so far. An index may have said it: the counts never overflow.
 #[derive(Debug, Clone)]
 pub(crate) struct Tally {
     pub(crate) event_count: u64,
@@ -102,7 +102,7 @@ impl Tally {
         if self.event_count == 0 && event_count > 0 {
             self.first_position = first_position;
         }
-        self.event_count += event_count;
+        self.event_count = self.event_count.saturating_add(event_count);
         self.frame_count += 1;
         self.frames_crc.update(&crc.to_le_bytes());
     }
@@ -113,7 +113,7 @@ impl Tally {
         if self.event_count == 0 && count > 0 {
             self.first_position = first_lost;
         }
-        self.event_count += count;
+        self.event_count = self.event_count.saturating_add(count);
     }
 
     /// Returns the footer of a segment that ends at an offset.

@@ -16,8 +16,9 @@ use super::layout::{
     RUN_LOCATIONS_OFFSET, RUN_MAGIC, RUN_POSTING_COUNT, RUN_POSTINGS_OFFSET, RUN_RESERVED,
     RUN_STORE_ID, RUN_VERSION,
 };
-use super::{Fault, IdTimes, Location, check_version, is_zero};
+use super::{FRAME_HEADER_BYTES, Fault, IdTimes, Location, check_version, is_zero};
 use crate::bugs::{self, Bug};
+use crate::limits::SEGMENT_BYTES_MAX;
 use crate::position::GlobalPosition;
 use crate::timestamp::Timestamp;
 
@@ -37,6 +38,10 @@ pub(crate) const POSTING_BLOCK_BYTES: usize = 256;
 pub(crate) const LIST_COUNT_BYTES: usize = 8;
 
 const BUCKET_GOES_ON: u64 = 1;
+
+/// Frames that a segment has room for.
+const FRAMES_OF_A_SEGMENT_MAX: u64 = SEGMENT_BYTES_MAX / FRAME_HEADER_BYTES as u64;
+const _: () = assert!(FRAMES_OF_A_SEGMENT_MAX < u32::MAX as u64);
 
 const IDS_WITH_TIME: u32 = 1;
 const IDS_WITHOUT_TIME: u32 = 2;
@@ -214,6 +219,7 @@ impl RunHeader {
             && matches!(self.location_width, 4 | 8)
             && self.bucket_count > 0
             && self.filter_block_count > 0
+            && u64::from(self.resume.frame_count) <= FRAMES_OF_A_SEGMENT_MAX
             && room(
                 self.locations_offset,
                 self.filter_offset,
