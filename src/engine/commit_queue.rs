@@ -145,7 +145,7 @@ impl<D: Disk> CommitQueue<D> {
         commit.check(&self.limits)?;
         let mut prepared = self.prepare(&commit, None)?;
         loop {
-            let found = Found::look_up(&self.reader, &commit, &prepared.heads);
+            let found = Found::look_up(&self.reader, &commit, &prepared.heads, &prepared.terms);
             let mut state = self.state.lock();
             state.check_open()?;
             let admission = match state.has_room() {
@@ -168,6 +168,8 @@ impl<D: Disk> CommitQueue<D> {
     /// Encodes the events of a commit, or those that are to be written.
     fn prepare(&self, commit: &Commit, writes: Option<&[Write]>) -> Result<Prepared> {
         let mut prepared = Prepared::default();
+        let events = commit.appends.iter().flat_map(|append| &append.events);
+        prepared.frame.reserve(events.map(|event| event.payload.len()));
         let mut terms = NewTerms::new(self.reader.hasher());
         let mut wanted = writes.map(|writes| writes.iter().peekable());
         for (append_index, append) in commit.appends.iter().enumerate() {
@@ -200,7 +202,7 @@ impl<D: Disk> CommitQueue<D> {
         found: &Found,
     ) -> Result<Admission> {
         let staged = [&state.staged_in_flight, &state.staged];
-        if staged.iter().any(|staged| staged.knows_an_event_of(commit)) {
+        if staged.iter().any(|staged| staged.may_know(&prepared.terms)) {
             return Ok(Admission::Later);
         }
         let durable = DurableView { reader: &self.reader, found };
@@ -226,7 +228,7 @@ impl<D: Disk> CommitQueue<D> {
         if !mem::replace(&mut state.is_mark_due, true) {
             self.bell.ring(Call::Mark);
         }
-        state.staged.add(mem::take(commit), decision.writes);
+        state.staged.add(mem::take(commit), decision.writes, &terms);
         let caller = state.gathering.add(QueuedFrame { frame, terms, heads, first_position });
         self.gathered.store(state.gathering.callers.len(), Ordering::Relaxed);
         Ok(Admission::Queued(decision.result, caller))
@@ -467,7 +469,7 @@ impl<D: Disk> CommitQueue<D> {
                 state.check_open()?;
                 commit.check(&self.limits)?;
                 let mut prepared = self.prepare(commit, None)?;
-                let found = Found::look_up(&self.reader, commit, &prepared.heads)?;
+                let found = Found::look_up(&self.reader, commit, &prepared.heads, &prepared.terms)?;
                 self.admit(&mut state, &mut commit.clone(), &mut prepared, &found)
             })
             .collect();

@@ -16,7 +16,7 @@ use super::heads::Head;
 use super::reader::Reader;
 use crate::error::Result;
 use crate::event::EventId;
-use crate::index::{Term, TermHash};
+use crate::index::{Term, TermHash, TermList};
 use crate::io::Disk;
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::store::Commit;
@@ -32,11 +32,13 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Looks up the streams of a commit, of which `heads` has one an append, and its events.
+    /// Looks up the streams of a commit, of which `heads` has one an append, and its events, of which
+    /// `terms` has one list each.
     pub(crate) fn look_up<D: Disk>(
         reader: &Reader<D>,
         commit: &Commit,
         heads: &[(Head, StreamVersion)],
+        terms: &TermList,
     ) -> Result<Self> {
         let as_of = reader.durable();
         let mut versions = HashMap::with_capacity(commit.appends.len());
@@ -46,9 +48,13 @@ impl Found {
                 versions.insert(append.stream.clone(), (*head, version));
             }
         }
-        let mut is_new = true;
-        for event in commit.appends.iter().flat_map(|append| &append.events) {
-            is_new = is_new && reader.event(event.event_id)?.is_none();
+        let mut is_new = reader.index().knows_no_id_of(terms);
+        if !is_new {
+            // Nearly always it is a retry. It could be ids that share hashes with others.
+            is_new = true;
+            for event in commit.appends.iter().flat_map(|append| &append.events) {
+                is_new = is_new && reader.event(event.event_id)?.is_none();
+            }
         }
         Ok(Self { as_of, versions, is_new })
     }

@@ -8,6 +8,7 @@ use super::found::Found;
 use super::reader::Reader;
 use crate::error::Result;
 use crate::event::{EventId, RecordedEvent};
+use crate::index::{TermHash, TermList, Unhashed};
 use crate::io::Disk;
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::store::{Commit, Query, View, Write};
@@ -18,19 +19,21 @@ use crate::timestamp::Timestamp;
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
     versions: HashMap<StreamId, StreamVersion>,
-    ids: HashSet<EventId>,
+    /// The hashes of the event ids. Whoever has another id with the same hash waits in vain, once.
+    ids: HashSet<TermHash, Unhashed>,
     commits: Vec<(Commit, Vec<Write>)>,
 }
 
 impl Staged {
-    pub(crate) fn add(&mut self, commit: Commit, writes: Vec<Write>) {
-        for (stream, event, write) in written(&commit, &writes) {
-            self.ids.insert(event.event_id);
-            match self.versions.get_mut(stream) {
-                Some(version) => *version = write.stream_version,
-                None => {
-                    self.versions.insert(stream.clone(), write.stream_version);
-                }
+    /// Adds a commit of which these are written; `terms` has a list for each of them.
+    pub(crate) fn add(&mut self, commit: Commit, writes: Vec<Write>, terms: &TermList) {
+        self.ids.extend(terms.event_ids().map(|(id, _)| id));
+        let last_ones = writes.chunk_by(|one, next| one.append == next.append);
+        for last in last_ones.filter_map(<[Write]>::last) {
+            let Some(append) = commit.appends.get(last.append) else { continue };
+            match self.versions.get_mut(&append.stream) {
+                Some(version) => *version = last.stream_version,
+                None => _ = self.versions.insert(append.stream.clone(), last.stream_version),
             }
         }
         self.commits.push((commit, writes));
@@ -42,10 +45,9 @@ impl Staged {
         self.commits.clear();
     }
 
-    /// Tells whether an event of the commit is staged.
-    pub(crate) fn knows_an_event_of(&self, commit: &Commit) -> bool {
-        let mut events = commit.appends.iter().flat_map(|append| &append.events);
-        !self.ids.is_empty() && events.any(|event| self.ids.contains(&event.event_id))
+    /// Tells whether one of the events of which these are the terms may be staged.
+    pub(crate) fn may_know(&self, terms: &TermList) -> bool {
+        !self.ids.is_empty() && terms.event_ids().any(|(id, _)| self.ids.contains(&id))
     }
 
     fn first_match(&self, query: &Query, first: GlobalPosition) -> Result<Option<RecordedEvent>> {

@@ -152,6 +152,12 @@ impl PackedFrame {
         frame
     }
 
+    /// Makes room for events with payloads of these lengths and ids and names of usual lengths.
+    pub(crate) fn reserve(&mut self, payloads: impl Iterator<Item = usize>) {
+        const BESIDE_A_PAYLOAD: usize = EVENT_HEADER_BYTES + 64;
+        self.bytes.reserve(payloads.map(|bytes| bytes + BESIDE_A_PAYLOAD).sum());
+    }
+
     /// Adds an event of a stream.
     ///
     /// # Errors

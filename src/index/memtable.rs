@@ -43,7 +43,7 @@ pub(crate) struct Tables {
     pub(crate) resume: Option<Resume>,
 }
 
-type Postings = HashMap<TermHash, Slots, BuildHasherDefault<Identity>>;
+type Postings = HashMap<TermHash, Slots, Unhashed>;
 
 /// The postings of a term, ascending. Most terms have one: it takes no memory of its own.
 #[derive(Debug)]
@@ -145,13 +145,22 @@ impl Memtable {
         last.is_some_and(|slot| tables.first.advanced_by((*slot).into()) >= position)
     }
 
+    /// Tells whether an event has one of the terms.
+    pub(crate) fn has_any(&self, mut terms: impl Iterator<Item = TermHash>) -> bool {
+        let tables = self.tables.read();
+        terms.any(|term| tables.postings.contains_key(&term))
+    }
+
     /// Asks the postings of a term, which are counted from the first position.
     pub(crate) fn postings<T>(&self, term: TermHash, ask: impl FnOnce(&[u32]) -> T) -> T {
         ask(self.tables.read().postings.get(&term).map(Slots::as_slice).unwrap_or_default())
     }
 }
 
-/// Passes a hash through: terms are hashed already.
+/// For tables of terms, which are hashed already.
+pub(crate) type Unhashed = BuildHasherDefault<Identity>;
+
+/// Passes a hash through.
 #[derive(Debug, Default)]
 pub(crate) struct Identity(u64);
 

@@ -40,7 +40,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
-pub(crate) use memtable::{Entry, MEMTABLE_EVENTS_MAX};
+pub(crate) use memtable::{Entry, MEMTABLE_EVENTS_MAX, Unhashed};
 pub(crate) use postings::Postings;
 pub(crate) use runs::{Access, last_covered, remove_stale};
 #[cfg(test)]
@@ -501,6 +501,20 @@ impl<D: Disk> Index<D> {
             .take_while(|part| part.last_position() >= position)
             .any(|part| part.as_table().is_none_or(|table| table.has_from(term, position)));
         in_sealed || parts.active.has_from(term, position)
+    }
+
+    /// Tells whether none of the event ids in lists of terms is known. `false` where that needs a
+    /// closer look: something shares a hash with an id, or a run can not be used.
+    pub(crate) fn knows_no_id_of(&self, terms: &TermList) -> bool {
+        let parts = self.parts();
+        let hashes = || terms.event_ids().map(|(hash, _)| hash);
+        let may_know = |part: &Part<D>| match part {
+            Part::Table(table) => table.has_any(hashes()),
+            Part::Run(run) => terms.event_ids().any(|(hash, time)| {
+                run.may_hold_id(Some(time)) && !matches!(run.find(hash), Ok(None))
+            }),
+        };
+        !parts.active.has_any(hashes()) && !parts.sealed.iter().any(may_know)
     }
 
     /// Returns how many bytes the runs take up on the disk.

@@ -125,7 +125,7 @@ impl<'a> NewTerms<'a> {
         let [stream, aggregate_type] = self.of_stream(stream);
         let event_id = self.hasher.hash(Term::EventId(event.event_id));
         let event_type = self.of_type(&event.event_type);
-        list.hashes.extend([stream, event_id, aggregate_type, event_type]);
+        list.hashes.extend([event_id, stream, aggregate_type, event_type]);
         let tenant = event.tenant.as_ref().map(|tenant| tenant.as_ref());
         let tags = event.tags.iter().map(String::as_str);
         list.push_optional(self.hasher, tenant, event.correlation_id, tags);
@@ -156,7 +156,7 @@ impl<'a> NewTerms<'a> {
     }
 }
 
-/// The terms of several events, one list after the other.
+/// The terms of several events, one list after the other; each begins with the event id.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TermList {
     hashes: Vec<TermHash>,
@@ -175,8 +175,8 @@ impl TermList {
     /// Adds an event that is recorded.
     pub(crate) fn push_recorded(&mut self, hasher: &TermHasher, event: &RecordedEvent) {
         let stream = Term::Stream(event.aggregate_type(), event.aggregate_id());
-        self.hashes.push(hasher.hash(stream));
         self.hashes.push(hasher.hash(Term::EventId(event.event_id())));
+        self.hashes.push(hasher.hash(stream));
         self.hashes.push(hasher.hash(Term::AggregateType(event.aggregate_type())));
         self.hashes.push(hasher.hash(Term::EventType(event.event_type())));
         self.push_optional(hasher, event.tenant(), event.correlation_id(), event.tags());
@@ -200,6 +200,11 @@ impl TermList {
         }
         self.hashes.extend(tenant.map(|tenant| hasher.hash(Term::Tenant(tenant))));
         self.hashes.extend(correlation_id.map(|id| hasher.hash(Term::CorrelationId(id))));
+    }
+
+    /// Iterates over the event ids, each with what it tells of its time.
+    pub(crate) fn event_ids(&self) -> impl Iterator<Item = (TermHash, IdTime)> {
+        self.iter().filter_map(|terms| Some((*terms.hashes.first()?, terms.id_time)))
     }
 
     /// Iterates over the lists, one an event.

@@ -14,6 +14,7 @@
 //! 5. Claimed versions are compared with those assigned (S4).
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::error::{Difference, Error, Result};
 use crate::event::{EventId, NewEvent, RecordedEvent};
@@ -90,34 +91,44 @@ fn events(commit: &Commit) -> impl Iterator<Item = (&StreamAppend, &NewEvent)> {
 
 /// Looks every event up, in flat order, and refuses ids that are taken by a different event.
 fn recognise(commit: &Commit, view: &impl View) -> Result<Vec<Known>> {
+    let ids = || events(commit).map(|(_, event)| event.event_id);
+    if ids().is_sorted_by(|one, next| one < next) {
+        // Ids as a program makes them ascend, and then none is there twice.
+        return events(commit).map(|(append, event)| look_up(append, event, view)).collect();
+    }
     let mut seen: HashMap<EventId, (usize, &StreamAppend, &NewEvent)> = HashMap::new();
     let mut known: Vec<Known> = Vec::new();
     for (index, (append, event)) in events(commit).enumerate() {
-        let state = match seen.get(&event.event_id) {
-            Some((first, first_append, first_event)) => {
-                let position = match known.get(*first) {
-                    Some(Known::Recorded(place)) => Some(place.position),
-                    _ => None,
-                };
-                let same = [
-                    (Difference::Stream, first_append.stream == append.stream),
-                    (Difference::EventType, first_event.event_type == event.event_type),
-                    (Difference::Payload, first_event.payload == event.payload),
-                ];
-                refuse_different(
-                    event.event_id,
-                    || Ok(first_append.stream.clone()),
-                    position,
-                    same,
-                )?;
-                Known::Repeated(*first)
+        let state = match seen.entry(event.event_id) {
+            Entry::Vacant(vacant) => {
+                vacant.insert((index, append, event));
+                look_up(append, event, view)?
             }
-            None => look_up(append, event, view)?,
+            Entry::Occupied(first) => repeated(append, event, *first.get(), &known)?,
         };
-        seen.entry(event.event_id).or_insert((index, append, event));
         known.push(state);
     }
     Ok(known)
+}
+
+/// Judges an event whose id stands earlier in the commit.
+fn repeated(
+    append: &StreamAppend,
+    event: &NewEvent,
+    (first, first_append, first_event): (usize, &StreamAppend, &NewEvent),
+    known: &[Known],
+) -> Result<Known> {
+    let position = match known.get(first) {
+        Some(Known::Recorded(place)) => Some(place.position),
+        _ => None,
+    };
+    let same = [
+        (Difference::Stream, first_append.stream == append.stream),
+        (Difference::EventType, first_event.event_type == event.event_type),
+        (Difference::Payload, first_event.payload == event.payload),
+    ];
+    refuse_different(event.event_id, || Ok(first_append.stream.clone()), position, same)?;
+    Ok(Known::Repeated(first))
 }
 
 fn look_up(append: &StreamAppend, event: &NewEvent, view: &impl View) -> Result<Known> {
