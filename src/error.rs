@@ -348,6 +348,20 @@ pub struct PoisonCause {
     pub source: io::Error,
 }
 
+impl PoisonCause {
+    /// Takes an error of preparing to write for the cause.
+    pub(crate) fn of(error: Error, log: &std::path::Path) -> Self {
+        match error {
+            Error::NoSpace { path, source } => Self { operation: "make room in", path, source },
+            Error::Io { operation, path, source } => Self { operation, path, source },
+            other => {
+                let source = io::Error::other(other.to_string());
+                Self { operation: "prepare", path: log.to_owned(), source }
+            }
+        }
+    }
+}
+
 impl Error {
     /// Tells whether the commit was refused because somebody else wrote first: load again, decide
     /// anew, retry.

@@ -78,10 +78,10 @@ mod stream;
 pub mod testing;
 mod timestamp;
 
-pub use backend::file::{FileStore, Options, Reading, Stats};
+pub use backend::file::{FileStore, Options, Reading, Stats, Submitted};
 pub use backend::memory::MemoryStore;
 pub use clock::{Clock, ClockHand};
-pub use engine::{Finding, RepairReport, RepairStep, Severity, VerifyReport};
+pub use engine::{Durability, Finding, RepairReport, RepairStep, Severity, VerifyReport};
 pub use error::{Damage, Difference, Error, PoisonCause, Result};
 pub use event::{ContentType, EventId, Metadata, NewEvent, RecordedEvent};
 pub use position::{GlobalPosition, StreamVersion};

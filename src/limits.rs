@@ -37,6 +37,10 @@ pub const SEGMENT_BYTES_DEFAULT: u64 = 256 << 20;
 /// the memory of the commit queue and what a crash can leave unacknowledged behind the durable end.
 pub(crate) const GROUP_BYTES_MAX: usize = 16 << 20;
 
+/// As [`GROUP_BYTES_MAX`], for commits whose callers do not wait: a group is large enough to be worth its
+/// sync, and there are always two.
+pub(crate) const UNATTENDED_BYTES_MAX: usize = 2 << 20;
+
 /// The bounds of one store, each at most the constant of this module that it starts from.
 ///
 /// A larger value than the constant counts as the constant.

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::engine::{
-    self, Engine, EngineOptions, Finding, RepairReport, VerifyReport, Workers, verify,
+    self, Durability, Engine, EngineOptions, Finding, RepairReport, Submission, VerifyReport,
+    Workers, verify,
 };
 use crate::error::{Error, Result};
 use crate::event::{EventId, RecordedEvent};
@@ -37,6 +38,7 @@ pub struct Options {
     limits: Limits,
     clock: Clock,
     reading: Reading,
+    durability: Durability,
     memtable_events: usize,
 }
 
@@ -59,6 +61,7 @@ impl Default for Options {
             limits: Limits::default(),
             clock: Clock::system(),
             reading: Reading::default(),
+            durability: Durability::default(),
             memtable_events: MEMTABLE_EVENTS_MAX,
         }
     }
@@ -97,6 +100,12 @@ impl Options {
     #[must_use]
     pub fn reading(self, reading: Reading) -> Self {
         Self { reading, ..self }
+    }
+
+    /// Sets when a commit is acknowledged: once it is durable, unless something else is said here.
+    #[must_use]
+    pub fn durability(self, durability: Durability) -> Self {
+        Self { durability, ..self }
     }
 
     /// Sets how many events the index keeps in memory before it writes a run, so that a test meets
@@ -196,11 +205,13 @@ impl FileStore {
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         options.check()?;
         let path = path.as_ref();
-        let Options { segment_bytes, limits, clock, reading, memtable_events } = options;
+        let Options { segment_bytes, limits, clock, reading, durability, memtable_events } =
+            options;
         let root = RealDisk::create(path).map_err(|source| at(path, "make", source))?;
         let root = root.with_read_mode(read_mode(reading));
         let workers = Workers::Threads;
-        let options = EngineOptions { segment_bytes, limits, clock, memtable_events, workers };
+        let options =
+            EngineOptions { segment_bytes, limits, clock, memtable_events, workers, durability };
         Engine::open(root, &options).map(|engine| Self { engine })
     }
 
@@ -340,6 +351,51 @@ impl FileStore {
         })
     }
 
+    /// Submits a commit: checks it, gives it its positions, and returns while it is being written. So one
+    /// thread can keep several commits in flight, and each sync serves more of them.
+    ///
+    /// A later commit sees what was submitted before; a read only what is durable. When so much is in
+    /// flight that memory would grow, it waits until some of it is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](EventStore::commit); failures of writing are told by
+    /// [`Submitted::wait`], and to whoever commits next.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use annals::{Commit, ExpectedVersion, FileStore, NewEvent, StreamId};
+    ///
+    /// # let directory = tempfile::tempdir().map_err(|_| annals::Error::Closed)?;
+    /// let store = FileStore::open(directory.path().join("meters"))?;
+    /// let mut submitted = Vec::new();
+    /// for meter in 1..=3 {
+    ///     let stream = StreamId::new("Meter", format!("meter-{meter}"))?;
+    ///     let read = vec![NewEvent::new("Read", "17 kWh")];
+    ///     let commit = Commit::new().append(&stream, ExpectedVersion::NoStream, read);
+    ///     submitted.push(store.submit(commit)?);
+    /// }
+    /// for one in submitted {
+    ///     one.wait()?;
+    /// }
+    /// # Ok::<(), annals::Error>(())
+    /// ```
+    pub fn submit(&self, commit: Commit) -> Result<Submitted> {
+        self.engine.submit(commit).map(Submitted)
+    }
+
+    /// Waits until everything that was committed or submitted before is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Poisoned`] when writing has failed: of commits that were acknowledged before they were
+    /// durable ([`Durability::MayLoseLast`]), and of those that were submitted, some are lost. Open
+    /// the store again to see which.
+    pub fn sync(&self) -> Result<()> {
+        self.engine.sync()
+    }
+
     /// Waits for commits that are under way, marks the log as cleanly closed, and gives the store
     /// free for others. Events and iterators that were read before stay usable.
     ///
@@ -349,6 +405,34 @@ impl FileStore {
     /// fails. The store is closed all the same.
     pub fn close(self) -> Result<()> {
         self.engine.close()
+    }
+}
+
+/// A commit that was [submitted](FileStore::submit), and is written whether it is waited for or not.
+#[must_use = "only waiting tells whether the commit is durable"]
+pub struct Submitted(Submission<RealDisk>);
+
+impl Submitted {
+    /// Tells whether [`wait`](Self::wait) would return at once.
+    pub fn is_done(&self) -> bool {
+        self.0.is_done()
+    }
+
+    /// Waits until the commit is durable, and returns what it came to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutcomeUnknown`] when writing it failed, [`Error::Poisoned`] when writing something
+    /// before it did, [`Error::NoSpace`] and [`Error::Io`] when nothing of it was written and the
+    /// store goes on.
+    pub fn wait(self) -> Result<CommitResult> {
+        self.0.wait()
+    }
+}
+
+impl fmt::Debug for Submitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Submitted").field("is_done", &self.is_done()).finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
-//! The two threads of a store. One prepares segments, writes full memtables as runs, and marks the log
-//! as durable when appends pause; the other merges runs, which may take long.
+//! The threads of a store. One prepares segments, writes full memtables as runs, and marks the log as
+//! durable when appends pause; one merges runs, which may take long; one writes the commits for which
+//! nobody waits.
 //!
 //! They do nothing that a commit waits for, and sleep without a timer when there is nothing to do.
 
@@ -27,6 +28,8 @@ pub(crate) enum Call {
     Mark,
     /// A memtable is full and is to be written.
     Index,
+    /// Commits have gathered for which nobody waits.
+    Write,
     /// The store is closing.
     Stop,
 }
@@ -34,7 +37,7 @@ pub(crate) enum Call {
 /// Who does what nobody waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Workers {
-    /// Two threads of the store.
+    /// Threads of the store.
     #[default]
     Threads,
     /// Whoever asks for it, so that a test decides when what happens.
@@ -54,6 +57,7 @@ struct Calls {
     prepare: bool,
     mark: bool,
     index: bool,
+    write: bool,
     stop: bool,
 }
 
@@ -64,6 +68,7 @@ impl Bell {
             Call::Prepare => calls.prepare = true,
             Call::Mark => calls.mark = true,
             Call::Index => calls.index = true,
+            Call::Write => calls.write = true,
             Call::Stop => calls.stop = true,
         }
         drop(calls);
@@ -78,6 +83,7 @@ impl Bell {
             Call::Prepare => &mut calls.prepare,
             Call::Mark => &mut calls.mark,
             Call::Index => &mut calls.index,
+            Call::Write => &mut calls.write,
             Call::Stop => &mut calls.stop,
         })
     }
@@ -95,6 +101,9 @@ impl Bell {
             }
             if std::mem::take(&mut calls.index) {
                 return Call::Index;
+            }
+            if std::mem::take(&mut calls.write) {
+                return Call::Write;
             }
             if !calls.mark {
                 self.rung.wait(&mut calls);
@@ -158,8 +167,21 @@ pub(crate) fn answer<D: Disk>(
                 merging.ring(Call::Index);
             }
         }
+        Call::Write => queue.write_unattended(),
         Call::Stop => {}
     }
+}
+
+/// Starts the thread that writes what nobody waits for. It ends when called to stop.
+pub(crate) fn start_writing<D: Disk>(
+    bell: Arc<Bell>,
+    queue: Arc<CommitQueue<D>>,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("annals-write".to_owned()).spawn(move || {
+        while bell.next(|| 0) != Call::Stop {
+            queue.write_unattended();
+        }
+    })
 }
 
 /// Starts the thread that merges runs, which may take long. It ends when called to stop.

@@ -19,6 +19,8 @@ pub enum Work {
     Freeze,
     /// Runs are merged, if enough of them have come together.
     Merge,
+    /// Commits are written for which nobody waits.
+    Write,
 }
 
 impl<D: Disk> Engine<D> {
@@ -29,6 +31,7 @@ impl<D: Disk> Engine<D> {
             Work::Prepare => Call::Prepare,
             Work::Mark => Call::Mark,
             Work::Freeze => Call::Index,
+            Work::Write => Call::Write,
             Work::Merge => {
                 let is_due = writer.merging.take(Call::Index);
                 // A failure leaves more runs than there could be; the next call tries again.
@@ -36,7 +39,8 @@ impl<D: Disk> Engine<D> {
                 return is_due;
             }
         };
-        let is_due = writer.bell.take(call);
+        let bell = if call == Call::Write { &writer.writing } else { &writer.bell };
+        let is_due = bell.take(call);
         if is_due {
             let index = self.reader.index();
             background::answer(call, &writer.queue, &writer.rotation, index, &writer.merging);

@@ -2,20 +2,24 @@
 //!
 //! The caller that finds nobody leading leads: it takes the frames that have gathered, writes them
 //! as one group, wakes the callers whose frames were in it, then hands leadership to the first
-//! caller of the next group. There is no writer thread: a lone appender pays for its own write and
-//! sync and nothing else.
+//! caller of the next group. A lone appender pays for its own write and sync and nothing else.
+//!
+//! A commit can also be submitted: its caller goes on, and may come back to wait for it. A thread of
+//! the store leads the groups for which nobody waits.
 //!
 //! Invariants:
 //!
 //! 1. A caller is told `Ok` only after the sync that made its frame durable, and after its events
 //!    can be read.
 //! 2. A refusal rests on what is durable, never on what a crash could still remove.
-//! 3. When nobody leads, the gathering group is empty.
+//! 3. When nobody leads, nobody waits in the gathering group, and if it has frames the writing thread
+//!    has been called.
 //! 4. Whoever waits is woken: by the leader of its group, by promotion, or, when a leader fails or
 //!    panics, with an error.
 //! 5. Positions are given out under the lock, in the order of the frames in the log; when frames are
 //!    rejected, so is every frame behind them, and their positions are given out anew.
-//! 6. After a failed write or sync nothing is admitted any more.
+//! 6. After a failed write or sync nothing is admitted any more; nor after a rejection, where commits
+//!    are acknowledged before they are durable.
 
 use std::mem;
 use std::sync::Arc;
@@ -28,14 +32,15 @@ use super::found::Found;
 use super::heads::Head;
 use super::reader::Reader;
 use super::staged::{DurableView, Staged, StagedView};
+use super::submission::Durability;
 use super::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Stopwatch, yield_now};
-use super::waiter::{Outcome, Summons, Waiter};
+use super::waiter::{Outcome, Presence, Summons, Waiter};
 use crate::bugs::{self, Bug};
 use crate::error::{Error, PoisonCause, Result};
 use crate::format::{FrameKind, PackedFrame};
 use crate::index::{NewTerms, TermList};
 use crate::io::Disk;
-use crate::limits::{GROUP_BYTES_MAX, Limits};
+use crate::limits::{GROUP_BYTES_MAX, Limits, UNATTENDED_BYTES_MAX};
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::store::{Commit, CommitResult, Decision, Write, decide};
 
@@ -48,8 +53,11 @@ const GATHERING_SHARE: u64 = 8;
 pub(crate) struct CommitQueue<D: Disk> {
     reader: Arc<Reader<D>>,
     limits: Limits,
+    durability: Durability,
     bell: Arc<Bell>,
-    state: Mutex<State>,
+    /// Calls the writing thread.
+    pub(super) writing: Arc<Bell>,
+    pub(super) state: Mutex<State>,
     appender: Mutex<Appender<D>>,
     /// Callers of the gathering group, for the leader to watch without the lock.
     gathered: AtomicUsize,
@@ -57,10 +65,10 @@ pub(crate) struct CommitQueue<D: Disk> {
     usual_micros: AtomicU64,
 }
 
-struct State {
+pub(super) struct State {
     status: Status,
-    is_led: bool,
-    gathering: Group,
+    pub(super) is_led: bool,
+    pub(super) gathering: Group,
     staged: Staged,
     staged_in_flight: Staged,
     next_position: GlobalPosition,
@@ -80,13 +88,15 @@ enum Status {
 
 /// Frames that are written together, and who waits for them.
 #[derive(Default)]
-struct Group {
-    frames: Vec<QueuedFrame>,
+pub(super) struct Group {
+    pub(super) frames: Vec<QueuedFrame>,
     /// Whom each frame is for.
     callers: Vec<Arc<Waiter>>,
     /// Callers without a frame who wait for the frames before them.
     onlookers: Vec<Arc<Waiter>>,
     bytes: usize,
+    /// Callers who waited from the beginning.
+    present: usize,
 }
 
 /// A commit, encoded and hashed before the lock is taken.
@@ -107,12 +117,15 @@ enum Admission {
     Later,
 }
 
+/// What a commit comes to, and its part in the gathering group if it is in it.
+pub(super) type Entered<'a> = (CommitResult, Option<(MutexGuard<'a, State>, Arc<Waiter>)>);
+
 impl<D: Disk> CommitQueue<D> {
     pub(crate) fn new(
         reader: Arc<Reader<D>>,
         appender: Appender<D>,
-        limits: Limits,
-        bell: Arc<Bell>,
+        (limits, durability): (Limits, Durability),
+        (bell, writing): (Arc<Bell>, Arc<Bell>),
         is_unmarked: bool,
     ) -> Self {
         if is_unmarked {
@@ -132,7 +145,9 @@ impl<D: Disk> CommitQueue<D> {
         Self {
             reader,
             limits,
+            durability,
             bell,
+            writing,
             state: Mutex::new(state),
             appender: Mutex::new(appender),
             gathered: AtomicUsize::new(0),
@@ -140,23 +155,33 @@ impl<D: Disk> CommitQueue<D> {
         }
     }
 
-    /// Commits, and returns once the events are durable.
-    pub(crate) fn commit(&self, mut commit: Commit) -> Result<CommitResult> {
+    /// Commits, and returns once the events are durable, or are to become so.
+    pub(crate) fn commit(&self, commit: Commit) -> Result<CommitResult> {
+        match self.durability {
+            Durability::Synced => match self.enter(commit, Presence::Waits)? {
+                (result, None) => Ok(result),
+                (result, Some((state, caller))) => self.take_part(state, &caller).map(|()| result),
+            },
+            Durability::MayLoseLast => self.leave(commit).map(|(result, _caller)| result),
+        }
+    }
+
+    /// Admits a commit, waiting for what it depends on. Returns what it comes to and, if it is in the
+    /// gathering group, its part there, still under the lock.
+    pub(super) fn enter(&self, mut commit: Commit, presence: Presence) -> Result<Entered<'_>> {
         commit.check(&self.limits)?;
         let mut prepared = self.prepare(&commit, None)?;
         loop {
             let found = Found::look_up(&self.reader, &commit, &prepared.heads, &prepared.terms);
             let mut state = self.state.lock();
             state.check_open()?;
-            let admission = match state.has_room() {
-                true => self.admit(&mut state, &mut commit, &mut prepared, &found?)?,
+            let admission = match state.has_room(presence) {
+                true => self.admit(&mut state, &mut commit, &mut prepared, &found?, presence)?,
                 false => Admission::Later,
             };
             match admission {
-                Admission::Settled(result) => return Ok(result),
-                Admission::Queued(result, caller) => {
-                    return self.take_part(state, &caller).map(|()| result);
-                }
+                Admission::Settled(result) => return Ok((result, None)),
+                Admission::Queued(result, caller) => return Ok((result, Some((state, caller)))),
                 Admission::Later => {
                     let onlooker = state.gathering.add_onlooker();
                     self.take_part(state, &onlooker)?;
@@ -200,6 +225,7 @@ impl<D: Disk> CommitQueue<D> {
         commit: &mut Commit,
         prepared: &mut Prepared,
         found: &Found,
+        presence: Presence,
     ) -> Result<Admission> {
         let staged = [&state.staged_in_flight, &state.staged];
         if staged.iter().any(|staged| staged.may_know(&prepared.terms)) {
@@ -229,8 +255,9 @@ impl<D: Disk> CommitQueue<D> {
             self.bell.ring(Call::Mark);
         }
         state.staged.add(mem::take(commit), decision.writes, &terms);
-        let caller = state.gathering.add(QueuedFrame { frame, terms, heads, first_position });
-        self.gathered.store(state.gathering.callers.len(), Ordering::Relaxed);
+        let queued = QueuedFrame { frame, terms, heads, first_position };
+        let caller = state.gathering.add(queued, presence);
+        self.gathered.store(state.gathering.present, Ordering::Relaxed);
         Ok(Admission::Queued(decision.result, caller))
     }
 
@@ -254,7 +281,11 @@ impl<D: Disk> CommitQueue<D> {
     }
 
     /// Leads, if nobody does, or waits until a leader has done its part or hands over.
-    fn take_part(&self, mut state: MutexGuard<'_, State>, caller: &Arc<Waiter>) -> Result<()> {
+    pub(super) fn take_part(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        caller: &Arc<Waiter>,
+    ) -> Result<()> {
         let leads = !mem::replace(&mut state.is_led, true);
         drop(state);
         if leads || caller.wait() == Summons::Lead {
@@ -264,7 +295,7 @@ impl<D: Disk> CommitQueue<D> {
     }
 
     /// Writes one group and hands leadership on.
-    fn lead(&self) {
+    pub(super) fn lead(&self) {
         self.gather();
         let mut group = {
             let mut state = self.state.lock();
@@ -272,10 +303,8 @@ impl<D: Disk> CommitQueue<D> {
             let state = &mut *state;
             mem::swap(&mut state.staged, &mut state.staged_in_flight);
             let group = mem::take(&mut state.gathering);
-            state.expected_callers = group
-                .callers
-                .len()
-                .max(state.expected_callers - state.expected_callers.div_ceil(4));
+            state.expected_callers =
+                group.present.max(state.expected_callers - state.expected_callers.div_ceil(4));
             group
         };
         let mut leadership = Leadership { queue: self, group: &mut group, result: None };
@@ -320,7 +349,7 @@ impl<D: Disk> CommitQueue<D> {
                     if !bugs::on(Bug::PositionsBurnt) {
                         state.next_position = self.reader.durable().next();
                     }
-                    let (failed, queued) = state.outcomes(kind);
+                    let (failed, queued) = state.outcomes(self.judged(kind));
                     (written, failed, queued)
                 }
             }
@@ -334,14 +363,29 @@ impl<D: Disk> CommitQueue<D> {
         self.hand_over();
     }
 
+    /// Makes a rejection poison where callers have been told that their commits are recorded.
+    fn judged(&self, kind: FailureKind) -> FailureKind {
+        match (kind, self.durability) {
+            (FailureKind::Rejected(error), Durability::MayLoseLast) => {
+                FailureKind::Poison(PoisonCause::of(error, self.reader.log().disk().path()))
+            }
+            (kind, _) => kind,
+        }
+    }
+
     fn hand_over(&self) {
         let mut state = self.state.lock();
         let group = &state.gathering;
-        let next = group.callers.first().or_else(|| group.onlookers.first()).map(Arc::clone);
+        let next = group.callers.iter().find(|caller| caller.is_present());
+        let next = next.or_else(|| group.onlookers.first()).map(Arc::clone);
+        let is_unattended = next.is_none() && !group.frames.is_empty();
         state.is_led = next.is_some();
         drop(state);
         if let Some(next) = next {
             next.promote();
+        }
+        if is_unattended {
+            self.writing.ring(Call::Write);
         }
     }
 
@@ -374,9 +418,7 @@ impl<D: Disk> CommitQueue<D> {
             self.take_part(state, &onlooker)?;
             state = self.state.lock();
         }
-        if let Status::Poisoned(cause) = &state.status {
-            return Err(Error::Poisoned { cause: Arc::clone(cause) });
-        }
+        state.check_sound()?;
         let is_idle = !state.is_led && !state.is_unmarked;
         match is_idle {
             true => Ok(()),
@@ -387,7 +429,7 @@ impl<D: Disk> CommitQueue<D> {
     fn write_watermark(&self, mut state: MutexGuard<'_, State>, kind: FrameKind) -> Result<()> {
         let frame = watermark(kind, state.next_position);
         state.is_unmarked = false;
-        let caller = state.gathering.add(frame);
+        let caller = state.gathering.add(frame, Presence::Waits);
         let written = self.take_part(state, &caller);
         if written.is_err() {
             self.state.lock().is_unmarked = true;
@@ -402,18 +444,29 @@ impl<D: Disk> CommitQueue<D> {
 }
 
 impl State {
-    fn check_open(&self) -> Result<()> {
+    pub(super) fn check_open(&self) -> Result<()> {
         match &self.status {
-            Status::Open => Ok(()),
             Status::Closed => Err(Error::Closed),
+            Status::Open | Status::Poisoned(_) => self.check_sound(),
+        }
+    }
+
+    /// Refuses to go on once writing has failed.
+    pub(super) fn check_sound(&self) -> Result<()> {
+        match &self.status {
             Status::Poisoned(cause) => Err(Error::Poisoned { cause: Arc::clone(cause) }),
+            Status::Open | Status::Closed => Ok(()),
         }
     }
 
     /// Tells whether a frame may join the gathering group. Its own size does not matter, or a large
     /// one would have to come first and might never.
-    fn has_room(&self) -> bool {
-        self.gathering.bytes < GROUP_BYTES_MAX
+    fn has_room(&self, presence: Presence) -> bool {
+        let most = match presence {
+            Presence::Waits => GROUP_BYTES_MAX,
+            Presence::Away => UNATTENDED_BYTES_MAX,
+        };
+        self.gathering.bytes < most
     }
 
     /// Takes everything out of the gathering group.
@@ -441,16 +494,17 @@ impl State {
 }
 
 impl Group {
-    fn add(&mut self, frame: QueuedFrame) -> Arc<Waiter> {
-        let caller = Arc::new(Waiter::new());
+    fn add(&mut self, frame: QueuedFrame, presence: Presence) -> Arc<Waiter> {
+        let caller = Arc::new(Waiter::new(presence));
+        self.present += usize::from(presence == Presence::Waits);
         self.bytes += frame.frame.length();
         self.frames.push(frame);
         self.callers.push(Arc::clone(&caller));
         caller
     }
 
-    fn add_onlooker(&mut self) -> Arc<Waiter> {
-        let onlooker = Arc::new(Waiter::new());
+    pub(super) fn add_onlooker(&mut self) -> Arc<Waiter> {
+        let onlooker = Arc::new(Waiter::new(Presence::Waits));
         self.onlookers.push(Arc::clone(&onlooker));
         onlooker
     }
@@ -470,7 +524,8 @@ impl<D: Disk> CommitQueue<D> {
                 commit.check(&self.limits)?;
                 let mut prepared = self.prepare(commit, None)?;
                 let found = Found::look_up(&self.reader, commit, &prepared.heads, &prepared.terms)?;
-                self.admit(&mut state, &mut commit.clone(), &mut prepared, &found)
+                let presence = Presence::Waits;
+                self.admit(&mut state, &mut commit.clone(), &mut prepared, &found, presence)
             })
             .collect();
         let first = state.gathering.callers.first().map(Arc::clone);
@@ -506,9 +561,9 @@ impl<D: Disk> CommitQueue<D> {
     /// given up.
     pub(crate) fn is_at_rest(&self) -> bool {
         let state = self.state.lock();
-        let Group { frames, callers, onlookers, bytes } = &state.gathering;
+        let Group { frames, callers, onlookers, bytes, present } = &state.gathering;
         let is_empty = frames.is_empty() && callers.is_empty() && onlookers.is_empty();
-        let is_counted = *bytes == 0 && self.gathered.load(Ordering::Relaxed) == 0;
+        let is_counted = *bytes == 0 && *present == 0 && self.gathered.load(Ordering::Relaxed) == 0;
         let is_settled = state.next_position == self.reader.durable().next();
         !state.is_led && is_empty && is_counted && is_settled
     }

@@ -4,7 +4,8 @@
 //! atomics, so that a test can choose the order of threads), `log` (segments by location), `heads`
 //! (the versions of the streams used last), `reader` (what is durable), `appender` (the end of the
 //! log), `rotation` (the next segment), `found` (what a commit needs to know, looked up before it is
-//! decided), `commit_queue` (who writes when), `background` (what nobody waits for), `recovery` and
+//! decided), `commit_queue` (who writes when), `submission`
+//! (commits whose callers go on), `background` (what nobody waits for), `recovery` and
 //! `tail` (what opening finds and cuts), `directory` (which directory is a store).
 
 #![forbid(unsafe_code)]
@@ -38,6 +39,7 @@ mod scan;
 mod settling;
 mod staged;
 mod stream_walk;
+mod submission;
 mod sync;
 mod tail;
 #[cfg(test)]
@@ -55,11 +57,13 @@ use parking_lot::Mutex;
 pub use by_hand::Work;
 pub use finding::{Finding, Severity};
 pub use repair::{RepairReport, RepairStep};
+pub use submission::Durability;
 pub use verify::VerifyReport;
 
 pub(crate) use reader::Reader;
 pub(crate) use repair::{plan, repair};
 pub(crate) use salvage::{check_empty, plan_salvage, salvage};
+pub(crate) use submission::Submission;
 pub(crate) use verify::verify;
 
 use crate::bugs::{self, Bug};
@@ -88,6 +92,7 @@ pub(crate) struct EngineOptions {
     /// Events that the index keeps in memory before it writes them as a run.
     pub(crate) memtable_events: usize,
     pub(crate) workers: Workers,
+    pub(crate) durability: Durability,
 }
 
 /// A store that is open.
@@ -105,6 +110,7 @@ struct Writer<D: Disk> {
     rotation: Arc<Rotation<D>>,
     bell: Arc<Bell>,
     merging: Arc<Bell>,
+    writing: Arc<Bell>,
     /// What is given back when the store is closed.
     held: Mutex<Option<Held<D>>>,
 }
@@ -181,13 +187,19 @@ impl<D: Disk> Engine<D> {
             end,
         );
         let is_unmarked = walked.last_kind == Some(FrameKind::Commit);
-        let queue =
-            CommitQueue::new(Arc::clone(&reader), appender, limits, Arc::clone(&bell), is_unmarked);
+        let writing = Arc::new(Bell::default());
+        let queue = CommitQueue::new(
+            Arc::clone(&reader),
+            appender,
+            (limits, options.durability),
+            (Arc::clone(&bell), Arc::clone(&writing)),
+            is_unmarked,
+        );
         let queue = Arc::new(queue);
         let merging = Arc::new(Bell::default());
         merging.ring(Call::Index);
         let held = Mutex::new(Some(Held { threads: Vec::new(), _lock: lock }));
-        let writer = Writer { queue, rotation, bell, merging, held };
+        let writer = Writer { queue, rotation, bell, merging, writing, held };
         if options.workers == Workers::Threads {
             let failed = |source| Error::io("start a background thread of", root.path(), source);
             writer.start_threads(index).map_err(failed)?;
@@ -214,6 +226,14 @@ impl<D: Disk> Engine<D> {
 
     pub(crate) fn commit(&self, commit: Commit) -> Result<CommitResult> {
         self.writer.as_ref().ok_or(Error::ReadOnly)?.queue.commit(commit)
+    }
+
+    pub(crate) fn submit(&self, commit: Commit) -> Result<Submission<D>> {
+        self.writer.as_ref().ok_or(Error::ReadOnly)?.queue.submit(commit)
+    }
+
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.writer.as_ref().ok_or(Error::ReadOnly)?.queue.sync()
     }
 
     pub(crate) fn sizes(&self) -> Result<Sizes> {
@@ -246,6 +266,7 @@ impl<D: Disk> Engine<D> {
         let closed = writer.queue.close();
         writer.bell.ring(Call::Stop);
         writer.merging.ring(Call::Stop);
+        writer.writing.ring(Call::Stop);
         self.reader.index().stop_merging();
         for thread in held.threads {
             let _panicked = thread.join();
@@ -266,8 +287,10 @@ impl<D: Disk> Writer<D> {
             Arc::clone(&self.merging),
         )?;
         let merger = background::start_merging(Arc::clone(&self.merging), index)?;
+        let writing =
+            background::start_writing(Arc::clone(&self.writing), Arc::clone(&self.queue))?;
         if let Some(held) = &mut *self.held.lock() {
-            held.threads = vec![background, merger];
+            held.threads = vec![background, merger, writing];
         }
         Ok(())
     }

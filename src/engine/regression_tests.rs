@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::clock::{Clock, ClockHand};
-use crate::engine::{Engine, EngineOptions, Severity, Workers};
+use crate::engine::{Durability, Engine, EngineOptions, Severity, Workers};
 use crate::error::{Error, Result};
 use crate::event::NewEvent;
 use crate::format::{Location, PackedFrame, SEGMENT_HEADER_BYTES, SegmentHeader, Stamp};
@@ -29,6 +29,7 @@ fn options(segment_bytes: u64) -> (EngineOptions, ClockHand) {
             clock,
             memtable_events: 65_536,
             workers: Workers::Threads,
+            durability: Durability::Synced,
         },
         hand,
     )

@@ -1,7 +1,8 @@
-//! One caller that waits for its commit: parked until its group is done or it is called to lead.
+//! One caller of a group: parked until its group is done or it is called to lead, or not there yet.
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::sync::{Condvar, Mutex};
 use crate::error::{Error, PoisonCause, Result};
@@ -31,6 +32,14 @@ impl Outcome {
     }
 }
 
+/// Whether a caller waits for its part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Waits,
+    /// It may come back later, or never.
+    Away,
+}
+
 /// Why a caller was woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Summons {
@@ -45,6 +54,9 @@ pub(crate) enum Summons {
 pub(crate) struct Waiter {
     state: Mutex<State>,
     changed: Condvar,
+    /// Whether it waits, or is just about to. Only who does can be called to lead. Changed and asked
+    /// under the lock of the queue.
+    is_present: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -55,8 +67,23 @@ enum State {
 }
 
 impl Waiter {
-    pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State::Waiting), changed: Condvar::new() }
+    pub(crate) fn new(presence: Presence) -> Self {
+        let is_present = AtomicBool::new(presence == Presence::Waits);
+        Self { state: Mutex::new(State::Waiting), changed: Condvar::new(), is_present }
+    }
+
+    /// Takes note that the caller is about to wait.
+    pub(crate) fn arrive(&self) {
+        self.is_present.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_present(&self) -> bool {
+        self.is_present.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether the caller's part has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(*self.state.lock(), State::Ended(_))
     }
 
     /// Sleeps until there is something to do or to know.

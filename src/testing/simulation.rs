@@ -6,7 +6,7 @@
 
 use crate::chance;
 use crate::clock::Clock;
-use crate::engine::{Engine, EngineOptions, Workers, verify};
+use crate::engine::{Durability, Engine, EngineOptions, Workers, verify};
 use crate::error::Result;
 use crate::event::{EventId, RecordedEvent};
 use crate::limits::Limits;
@@ -55,6 +55,7 @@ impl SimulatedStore {
             clock: settings.clock.clone(),
             memtable_events: settings.memtable_events,
             workers: Workers::Caller,
+            durability: Durability::Synced,
         };
         Engine::open(disk.clone(), &options).map(|engine| Self { engine })
     }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::engine::{Engine, EngineOptions, Workers};
+use crate::engine::{Durability, Engine, EngineOptions, Workers};
 use crate::error::{Error, Result};
 use crate::event::{EventId, NewEvent, RecordedEvent};
 use crate::index::Pace;
@@ -32,7 +32,9 @@ pub(super) fn open(disk: &MemoryDisk) -> Result<MemoryEngine> {
     let (clock, _stands_still) = Clock::manual(Timestamp::from_micros(1_000_000));
     let (segment_bytes, memtable_events) = (SEGMENT_BYTES, MEMTABLE_EVENTS);
     let (limits, workers) = (Limits::default(), Workers::Threads);
-    let options = EngineOptions { segment_bytes, limits, clock, memtable_events, workers };
+    let durability = Durability::Synced;
+    let options =
+        EngineOptions { segment_bytes, limits, clock, memtable_events, workers, durability };
     Engine::open(disk.clone(), &options)
 }
 

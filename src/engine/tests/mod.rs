@@ -1,6 +1,6 @@
 //! Attacks the engine on a disk in memory: what opening finds (`cases`, the lettered table of
 //! `recovery`), what readers see of a damaged store (`damaged`), how commits fail (`failures`), how
-//! many threads commit (`threads`) and in which orders they may go on (`interleavings`), what is
+//! many threads commit (`threads`), what becomes of commits that nobody waits for (`submissions`), in which orders they may go on (`interleavings`), what is
 //! looked up before their lock (`heads`), how segments follow each other (`rollover`), what a stop at
 //! any call leaves (`stops`), what a damaged index changes (`index`: nothing), how writing the index
 //! fails (`index_failures`), what a scan gives (`scan`), what rot changes (`rot`: nothing that anybody
@@ -23,6 +23,7 @@ mod rollover;
 mod rot;
 mod scan;
 mod stops;
+mod submissions;
 mod threads;
 
 use std::io::ErrorKind;
@@ -31,7 +32,7 @@ use std::ops::RangeInclusive;
 use crate::clock::Clock;
 use crate::engine::recovery;
 use crate::engine::route::{Depth, Route};
-use crate::engine::{Engine, EngineOptions, Severity, Workers, verify};
+use crate::engine::{Durability, Engine, EngineOptions, Severity, Workers, verify};
 use crate::error::{Damage, Error, Result};
 use crate::event::{EventId, NewEvent, RecordedEvent};
 use crate::format::{Frame, FrameKind};
@@ -57,6 +58,7 @@ fn options() -> EngineOptions {
         clock,
         memtable_events: 65_536,
         workers: Workers::Threads,
+        durability: Durability::Synced,
     }
 }
 

@@ -24,7 +24,8 @@
 //!   visible, stays behind it, or is kept though it is outdated; an event is visible before it is
 //!   indexed;
 //! - closing waits for no gathering group, or for none in flight, or lets others in; a mark joins the
-//!   group that gathers.
+//!   group that gathers;
+//! - leadership goes to somebody who is away; whoever comes back does not say so, or does not lead.
 
 mod explorer;
 mod scene;
@@ -37,7 +38,7 @@ use shuttle::rand::Rng;
 use shuttle::scheduler::DfsScheduler;
 
 use crate::engine::tests::{SIXTH, closed_after, stream};
-use crate::engine::waiter::{Outcome as Ending, Summons, Waiter};
+use crate::engine::waiter::{Outcome as Ending, Presence, Summons, Waiter};
 use crate::io::{MemoryDisk, Operation};
 use crate::store::{Commit, ExpectedVersion, FailIfMatches, Query};
 use explorer::{explore, run};
@@ -235,10 +236,69 @@ fn a_mark_never_shares_a_group_with_what_it_shows() {
     });
 }
 
+/// Submits two events and waits for them, the last one first.
+fn submit_two(scene: &Scene, thread: u64) -> [Outcome; 2] {
+    let submitted = [2 * thread, 2 * thread + 1].map(|number| scene.submit("shared", number));
+    let [first, second] = submitted;
+    [second, first].map(|one| one.map_or_else(|outcome| outcome, |one| scene.wait(one)))
+}
+
+#[test]
+fn whoever_comes_back_for_what_was_submitted_is_told_after_its_sync() {
+    let groups = explore(blank(), |scene| {
+        let appending = scene.spawn(|scene| scene.append("shared", ANY, 9));
+        let submitting: [_; 2] =
+            [0, 1].map(|thread| scene.spawn(move |scene| submit_two(scene, thread)));
+        let outcomes = submitting.map(|thread| thread.join().unwrap()).concat();
+        assert_eq!(recorded(&outcomes), 4);
+        assert_eq!(recorded(&[appending.join().unwrap()]), 1);
+    });
+    assert!(groups.largest() >= 3);
+}
+
+#[test]
+fn what_was_submitted_is_durable_once_the_writing_thread_or_a_sync_has_come_to_it() {
+    explore(blank(), |scene| {
+        let writing = scene.spawn(|scene| {
+            scene.queue.write_unattended();
+            scene.queue.write_unattended();
+        });
+        let appending = scene.spawn(|scene| scene.append("shared", ANY, 9));
+        let submitting: [_; 2] =
+            [0, 1].map(|number| scene.spawn(move |scene| scene.submit("shared", number).unwrap()));
+        let submitted = submitting.map(|thread| thread.join().unwrap());
+        scene.queue.sync().unwrap();
+        for one in submitted {
+            assert!(one.is_done(), "a sync does not wait for all");
+            assert_eq!(recorded(&[scene.wait(one)]), 1);
+        }
+        writing.join().unwrap();
+        appending.join().unwrap();
+    });
+}
+
+#[test]
+fn a_failure_is_told_to_whoever_comes_back_for_what_was_submitted() {
+    explore(blank(), |scene| {
+        let mut random = shuttle::rand::thread_rng();
+        let troubles =
+            [Trouble::WriteFails, Trouble::SyncFails, Trouble::WritePanics, Trouble::SyncPanics];
+        let (nth, trouble) = (random.gen_range(1..=3), troubles[random.gen_range(0..4)]);
+        scene.disk.expect(nth, trouble);
+        let appending = scene.spawn(|scene| scene.append("shared", ANY, 9));
+        let submitting: [_; 2] =
+            [0, 1].map(|thread| scene.spawn(move |scene| submit_two(scene, thread)));
+        submitting.into_iter().for_each(|thread| _ = thread.join().unwrap());
+        appending.join().unwrap();
+        // Whoever was refused has left others behind who were not waited for.
+        scene.queue.write_unattended();
+    });
+}
+
 #[test]
 fn a_waiter_is_woken_in_every_order_there_is() {
     let tried = run(DfsScheduler::new(None, false), || {
-        let waiter = Arc::new(Waiter::new());
+        let waiter = Arc::new(Waiter::new(Presence::Waits));
         let waiting = {
             let waiter = Arc::clone(&waiter);
             shuttle::thread::spawn(move || {

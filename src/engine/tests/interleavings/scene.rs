@@ -18,7 +18,7 @@ use crate::engine::recovery;
 use crate::engine::rotation::Rotation;
 use crate::engine::route::{Depth, Route};
 use crate::engine::tests::{event_id, options, stream};
-use crate::engine::{directory, indexing};
+use crate::engine::{Submission, directory, indexing};
 use crate::error::{Error, Result};
 use crate::event::{NewEvent, RecordedEvent};
 use crate::format::{FrameHeader, FrameKind, Location};
@@ -50,8 +50,20 @@ impl Outcome {
     }
 }
 
+/// An event that was submitted.
+pub(super) struct Submitted {
+    number: u64,
+    submission: Submission<Watched>,
+}
+
+impl Submitted {
+    pub(super) fn is_done(&self) -> bool {
+        self.submission.is_done()
+    }
+}
+
 pub(super) struct Scene {
-    pub(super) queue: CommitQueue<Watched>,
+    pub(super) queue: Arc<CommitQueue<Watched>>,
     pub(super) reader: Arc<Reader<Watched>>,
     pub(super) disk: Watched,
     /// The numbers of the events that were there before.
@@ -83,7 +95,10 @@ impl Scene {
         };
         let (rotation, clock) = (Arc::new(rotation), options.clock);
         let appender = Appender::new(Arc::clone(&reader), rotation, Arc::clone(&bell), clock, end);
-        let queue = CommitQueue::new(Arc::clone(&reader), appender, options.limits, bell, false);
+        let limits = (options.limits, options.durability);
+        let bells = (bell, Arc::default());
+        let queue = CommitQueue::new(Arc::clone(&reader), appender, limits, bells, false);
+        let queue = Arc::new(queue);
         let before = reader.durable().get();
         Arc::new(Self { queue, reader, disk, before, told: Mutex::default() })
     }
@@ -132,6 +147,30 @@ impl Scene {
             let is_matched = is_conditional && self.reader.durable().get() > self.before;
             assert!(is_other || is_matched, "refused by what is not durable");
         }
+        self.told.lock().push((number, outcome.clone()));
+        outcome
+    }
+
+    /// Submits one event, which nobody is told of before it is waited for.
+    pub(super) fn submit(&self, name: &str, number: u64) -> Result<Submitted, Outcome> {
+        let events = vec![event(number, 0)];
+        let commit = Commit::new().append(&stream(name), ExpectedVersion::Any, events);
+        let submitted = outcome_of(|| self.queue.submit(commit));
+        submitted.map(|submission| Submitted { number, submission }).inspect_err(|outcome| {
+            self.told.lock().push((number, outcome.clone()));
+        })
+    }
+
+    /// Waits for an event that was submitted, and checks the answer.
+    pub(super) fn wait(&self, submitted: Submitted) -> Outcome {
+        let Submitted { number, submission } = submitted;
+        let outcome = match outcome_of(|| submission.wait()) {
+            Ok(result) => {
+                self.check_recorded(number, &result.appends[0]);
+                Outcome::Recorded(result.appends[0].clone())
+            }
+            Err(outcome) => outcome,
+        };
         self.told.lock().push((number, outcome.clone()));
         outcome
     }
