@@ -1,44 +1,89 @@
-//! How many events a second can be appended, beside what the disk itself gives.
+//! How fast does one thread append, beside what the disk itself gives?
 //!
-//! Threads append 200-byte payloads, each thread to a stream of its own, through the public API.
-//! Beside it runs a raw floor: records of the same size, encoded and checksummed, written with one
-//! positioned write and one data sync to a file filled with zeros, by a plain group commit (mutex
-//! and condition variable) that is nothing but a write when only one thread commits. The two take
-//! turns, round by round, so that both see the same disk; the figures are medians over the rounds,
-//! the ratio is taken within each.
+//! Appends 1, 10 and 100 events of 200 bytes at once to one stream, through the public API and durably,
+//! to a store that begins empty and to a large one. The raw floor is a record of the same size an event,
+//! encoded and checksummed, written with one positioned write and one data sync to a file of zeros.
 //!
-//! The environment is read by `shared/plan.rs`. Without `--bench`, or with `--test`, every
-//! configuration runs once with one commit a thread.
+//! The table is measured in rounds in which both take turns, and its ratio is taken within each; criterion
+//! then measures each by itself, to tell a change from the run before.
+//!
+//! Environment: `shared/plan.rs`. Without `--bench`, or with `--test`, everything runs once.
 
-#![allow(clippy::print_stdout, reason = "a benchmark prints its results")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a measuring program fails by panicking and reports by printing"
+)]
 
 mod shared;
 
+use std::time::Duration;
+
 use annals::FileStore;
+use criterion::{Criterion, SamplingMode, Throughput};
 
 use shared::Outcome;
-use shared::commits::{Load, Row, compare};
+use shared::commits::{Load, Row, compare, raw_appender, store_appender, warm_up};
 use shared::floor::GroupCommit;
 use shared::plan::Plan;
+use shared::stores::make_loaded;
+use shared::workload::Workload;
 
-const THREADS: [usize; 4] = [1, 2, 8, 64];
-const EVENTS_PER_COMMIT: [usize; 2] = [1, 100];
+const LOADS: [Load; 3] = [
+    Load { threads: 1, events_per_commit: 1 },
+    Load { threads: 1, events_per_commit: 10 },
+    Load { threads: 1, events_per_commit: 100 },
+];
 
 fn main() -> Outcome<()> {
     let plan = Plan::from_environment()?;
     let directory = plan.make_directory("append")?;
-    println!("{}", Row::HEADING);
     let raw = GroupCommit::create(&directory.path().join("raw"), plan.size(64 << 20, 4 << 20))?;
-    for events_per_commit in EVENTS_PER_COMMIT {
-        for threads in THREADS {
-            let load = Load { threads, events_per_commit };
-            let path = directory.path().join("store");
-            let store = FileStore::open(&path)?;
-            println!("{}", compare(&plan, load, &store, &raw)?);
-            store.close()?;
-            std::fs::remove_dir_all(&path)?;
+    let large = directory.path().join("large");
+    make_loaded(&plan, &large, Workload { events: plan.events, events_per_stream: 10 })?;
+    let stores = [
+        ("empty store".to_owned(), FileStore::open(directory.path().join("empty"))?),
+        (format!("store of {} events", plan.events), FileStore::open(large)?),
+    ];
+    for (name, store) in &stores {
+        println!("\n{name}:\n\n{}", Row::HEADING);
+        for load in LOADS {
+            println!("{}", compare(&plan, load, store, &raw)?);
         }
     }
-    println!("events a write: every write of the process counted (Linux)");
+    println!();
+
+    let time = Duration::from_secs(3);
+    let criterion = Criterion::default().measurement_time(time).warm_up_time(time / 3);
+    let mut criterion = criterion.without_plots().configure_from_args();
+    for load in LOADS {
+        measure_alone(&mut criterion, load, &stores, &raw)?;
+    }
+    criterion.final_summary();
+    let [(_, empty), (_, large)] = stores;
+    empty.close()?;
+    Ok(large.close()?)
+}
+
+fn measure_alone(
+    criterion: &mut Criterion,
+    load: Load,
+    stores: &[(String, FileStore)],
+    raw: &GroupCommit,
+) -> Outcome<()> {
+    let events = load.events_per_commit;
+    let mut group = criterion.benchmark_group(format!("append of {events}"));
+    group
+        .sampling_mode(SamplingMode::Flat)
+        .throughput(Throughput::Elements(u64::try_from(events)?));
+    for (name, store) in stores {
+        let mut append = store_appender(store, load, 0)?;
+        group.bench_function(name, |bencher| bencher.iter(|| append().unwrap()));
+    }
+    if let Some((_, store)) = stores.first() {
+        let mut append = raw_appender(raw, load, warm_up(store, load)?);
+        group.bench_function("raw", |bencher| bencher.iter(|| append().unwrap()));
+    }
+    group.finish();
     Ok(())
 }

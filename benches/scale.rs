@@ -36,20 +36,18 @@ use shared::stores::{
     append_and_die, die_if_asked, is_merging, settle, time_to_open, wait_until_merged,
 };
 use shared::workload::{
-    EVENTS_PER_COMMIT, PAYLOAD_BYTES, RARE_EVENTS, Workload, event_id, stream_id,
+    EVENTS_PER_COMMIT, LAST_EVENTS, PAYLOAD_BYTES, RARE_EVENTS, Workload, event_id, stream_id,
 };
 
 const EVENTS_PER_STREAM: u64 = 10;
 const QUESTIONS: u64 = 20_000;
-/// How many events a process appends before it is killed.
-const LAST_EVENTS: u64 = 60_000;
 
 fn main() -> Outcome<()> {
     die_if_asked()?;
     let plan = Plan::from_environment()?;
     let sizes = match std::env::var("ANNALS_SCALE_EVENTS") {
         Ok(sizes) => sizes.split(',').map(str::parse).collect::<Result<Vec<u64>, _>>()?,
-        Err(_) => plan.size(vec![100_000, 1_000_000, 10_000_000], vec![20_000]),
+        Err(_) => plan.size(vec![100_000, 1_000_000, 10_000_000], vec![plan.events]),
     };
     let directory = plan.make_directory("scale")?;
     let columns: Outcome<Vec<_>> =
@@ -64,11 +62,12 @@ type Figures = Vec<(&'static str, String)>;
 fn measure(plan: &Plan, directory: &Path, events: u64) -> Outcome<Figures> {
     let path = &directory.join("store");
     let raw = raw_write(plan, directory)?;
-    let (time, anonymous) = load(path, Workload { events, events_per_stream: EVENTS_PER_STREAM })?;
-    settle(path)?;
+    let workload = Workload { events, events_per_stream: EVENTS_PER_STREAM };
+    let (time, anonymous) = load(path, workload)?;
+    settle(plan, path)?;
     let openings: Outcome<Vec<_>> = (0..9).map(|_| time_to_open(path)).collect();
     let clean = percentile(openings?, 50);
-    append_and_die(path, LAST_EVENTS)?;
+    append_and_die(path, plan.size(LAST_EVENTS, 1000))?;
     // What a crash leaves is there for the first opening only.
     let killed = time_to_open(path)?;
     let mut figures = vec![
@@ -79,15 +78,15 @@ fn measure(plan: &Plan, directory: &Path, events: u64) -> Outcome<Figures> {
         ("open after kill -9", milliseconds(killed)),
     ];
     let store = FileStore::open(path)?;
-    wait_until_merged(path)?;
+    wait_until_merged(plan, path)?;
     // Reading everything first makes the questions after it warm: every page is mapped.
     let anonymous = anonymous_while_reading(&store)?;
     figures.push(("RssAnon while reading everything, most", mebibytes(anonymous)));
-    figures.extend(ask(&store, Workload { events, events_per_stream: EVENTS_PER_STREAM }));
+    figures.extend(ask(&store, workload));
     let stats = store.stats()?;
     store.close()?;
     let share = 100.0 * stats.index_bytes as f64 / stats.log_bytes as f64;
-    let (quiet, merging) = appends_beside_a_merge(path, events)?;
+    let (quiet, merging) = appends_beside_a_merge(plan, path, events)?;
     figures.extend([
         ("log bytes an event", format!("{:.1}", stats.log_bytes as f64 / stats.events as f64)),
         ("index, share of the log", format!("{share:.1} %")),
@@ -171,19 +170,24 @@ fn anonymous_while_reading(store: &FileStore) -> Outcome<u64> {
 }
 
 /// Appends single events, first in quiet and then while enough runs come about for a merge.
-fn appends_beside_a_merge(path: &Path, events: u64) -> Outcome<(Duration, Option<Duration>)> {
+fn appends_beside_a_merge(
+    plan: &Plan,
+    path: &Path,
+    events: u64,
+) -> Outcome<(Duration, Option<Duration>)> {
     let store = FileStore::open(path)?;
     let stream = StreamId::new("Single", Uuid::new_v4().to_string())?;
     let append = |_| {
         let event = NewEvent::new("Appended", vec![3; PAYLOAD_BYTES]);
         store.append(&stream, ExpectedVersion::Any, vec![event]).unwrap();
     };
-    wait_until_merged(path)?;
-    let quiet = times(0..2000, append);
+    wait_until_merged(plan, path)?;
+    let count = plan.size(2000, 20);
+    let quiet = times(0..count, append);
     let mut merging = Vec::new();
     let bulk = StreamId::new("Bulk", Uuid::new_v4().to_string())?;
     let mut loaded = 0;
-    while merging.len() < 2000 && loaded < events.max(600_000) {
+    while (merging.len() as u64) < count && loaded < plan.size(events.max(600_000), events) {
         if is_merging(path)? {
             merging.extend(times(0..1, append));
         } else {

@@ -11,7 +11,7 @@ use super::floor::{GroupCommit, encode_record};
 use super::machine::write_calls;
 use super::measure::{median, median_ratio, percentile, take_turns};
 use super::plan::Plan;
-use super::workload::PAYLOAD_BYTES;
+use super::workload::payload;
 
 /// Who commits how much at once.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +82,7 @@ pub(crate) fn compare(
     raw: &GroupCommit,
 ) -> Outcome<Row> {
     let record_bytes = warm_up(store, load)?;
-    let raw_appender = |_| Ok(raw_appender(raw, load, record_bytes));
+    let raw_appender = |_: usize| Ok(raw_appender(raw, load, record_bytes));
     run(load, plan.measurement / 10, raw_appender)?;
     let mut of_store = || {
         let before = write_calls();
@@ -126,7 +126,7 @@ pub(crate) fn store_appender(
 }
 
 fn new_events(load: Load) -> Vec<NewEvent> {
-    let event = |_| NewEvent::new("Measured", vec![0x5A; PAYLOAD_BYTES]);
+    let event = |_| NewEvent::new("Measured", payload(0));
     (0..load.events_per_commit).map(event).collect()
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn raw_appender(
     move || {
         records.clear();
         for _ in 0..load.events_per_commit {
-            encode_record(&mut records, number, &vec![0x5A; PAYLOAD_BYTES], record_bytes)?;
+            encode_record(&mut records, number, &payload(number), record_bytes)?;
             number += 1;
         }
         raw.commit(&records)

@@ -2,13 +2,14 @@
 //!
 //! Records are encoded and checksummed as any log does it, written with one positioned write and one
 //! data sync to a file filled with zeros, by a plain group commit that is nothing but a write when only
-//! one thread commits. A scan reads such records and verifies their checksums.
+//! one thread commits. To read is to verify the checksums of such records where they stand.
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::Outcome;
+use super::workload::payload;
 
 /// The length of the bytes behind it, and their checksum.
 const HEADER_BYTES: usize = 8;
@@ -33,59 +34,90 @@ pub(crate) fn encode_record(
     Ok(())
 }
 
-/// Verifies the records that a buffer begins with, and returns how many there are and how many bytes
-/// they take; the last one may be cut short.
-pub(crate) fn verify_records(buffer: &[u8]) -> Outcome<(u64, usize)> {
-    let (mut count, mut rest) = (0, buffer);
-    while let Some((header, behind)) = rest.split_first_chunk::<HEADER_BYTES>() {
-        let header = u64::from_le_bytes(*header);
-        let length = usize::try_from(header & u64::from(u32::MAX))?;
-        let Some((body, behind)) = behind.split_at_checked(length) else { break };
-        if length == 0 || u64::from(crc32fast::hash(body)) != header >> 32 {
+/// Verifies records that stand one behind the other and are at least one.
+fn verify(records: &[u8]) -> Outcome<()> {
+    let mut rest = records;
+    loop {
+        let record = rest.split_first_chunk::<HEADER_BYTES>().and_then(|(header, behind)| {
+            let header = u64::from_le_bytes(*header);
+            let length = usize::try_from(header & u64::from(u32::MAX)).ok()?;
+            Some((header >> 32, behind.split_at_checked(length)?))
+        });
+        let Some((checksum, (body, behind))) = record else {
+            return Err("a record is cut short".into());
+        };
+        if u64::from(crc32fast::hash(body)) != checksum {
             return Err("a record does not verify".into());
         }
-        (count, rest) = (count + 1, behind);
+        if behind.is_empty() {
+            return Ok(());
+        }
+        rest = behind;
     }
-    Ok((count, buffer.len() - rest.len()))
 }
 
-/// Writes records to a new file, for [`scan`].
-pub(crate) fn write_records(
-    path: &Path,
-    records: u64,
-    payload: &[u8],
+/// Records of one size, one behind the other, in memory: as a warm map of their file gives them.
+pub(crate) struct Records {
+    bytes: Vec<u8>,
     record_bytes: usize,
-) -> Outcome<()> {
-    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    let (mut buffer, mut offset) = (Vec::new(), 0);
-    for number in 0..records {
-        encode_record(&mut buffer, number, payload, record_bytes)?;
-        if buffer.len() >= BLOCK_BYTES || number + 1 == records {
-            write_all_at(&file, &buffer, offset)?;
-            offset += u64::try_from(buffer.len())?;
-            buffer.clear();
-        }
-    }
-    Ok(file.sync_all()?)
 }
 
-/// Small enough for the processor's caches, large enough that a call costs nothing beside it.
-const BLOCK_BYTES: usize = 256 * 1024;
-
-/// Reads a file of records block by block, verifies each of them, and returns how many there are.
-pub(crate) fn scan(file: &mut impl std::io::Read) -> Outcome<u64> {
-    let mut block = vec![0; BLOCK_BYTES];
-    let (mut count, mut held) = (0, 0);
-    loop {
-        let read = file.read(block.get_mut(held..).unwrap_or_default())?;
-        if read == 0 {
-            return if held == 0 { Ok(count) } else { Err("a record is cut short".into()) };
+impl Records {
+    /// Makes as many records, each with the payload of the event of its number.
+    pub(crate) fn encode(count: u64, record_bytes: usize) -> Outcome<Self> {
+        let mut bytes = Vec::new();
+        for number in 0..count {
+            encode_record(&mut bytes, number, &payload(number), record_bytes)?;
         }
-        held += read;
-        let (verified, length) = verify_records(block.get(..held).unwrap_or_default())?;
-        block.copy_within(length..held, 0);
-        held -= length;
-        count += verified;
+        match u64::try_from(bytes.len())? == count * u64::try_from(record_bytes)? {
+            true => Ok(Self { bytes, record_bytes }),
+            false => Err("the records are larger than asked for".into()),
+        }
+    }
+
+    /// Verifies one record.
+    pub(crate) fn read(&self, number: u64) -> Outcome<()> {
+        let start = usize::try_from(number)? * self.record_bytes;
+        verify(self.bytes.get(start..start + self.record_bytes).unwrap_or_default())
+    }
+
+    /// Verifies every record.
+    pub(crate) fn scan(&self) -> Outcome<()> {
+        verify(&self.bytes)
+    }
+
+    /// Writes the records to a new file.
+    pub(crate) fn write(&self, path: &Path) -> Outcome<RecordFile> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        write_all_at(&file, &self.bytes, 0)?;
+        file.sync_all()?;
+        Ok(RecordFile { file, length: self.bytes.len(), record_bytes: self.record_bytes })
+    }
+}
+
+/// A file of [`Records`].
+pub(crate) struct RecordFile {
+    file: File,
+    length: usize,
+    record_bytes: usize,
+}
+
+impl RecordFile {
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Reads the file block by block and verifies every record.
+    pub(crate) fn scan(&self) -> Outcome<()> {
+        // Small enough for the processor's caches, large enough that a call costs nothing beside it.
+        const RECORDS_PER_BLOCK: usize = 1000;
+        let mut block = vec![0; RECORDS_PER_BLOCK * self.record_bytes];
+        for start in (0..self.length).step_by(block.len()) {
+            block.truncate(self.length - start);
+            read_exact_at(&self.file, &mut block, u64::try_from(start)?)?;
+            verify(&block)?;
+        }
+        Ok(())
     }
 }
 
@@ -177,6 +209,24 @@ impl Gathered {
             self.synced = self.group;
         }
     }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> Outcome<()> {
+    Ok(std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)?)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> Outcome<()> {
+    while !buffer.is_empty() {
+        let read = std::os::windows::fs::FileExt::seek_read(file, buffer, offset)?;
+        if read == 0 {
+            return Err("the file ends".into());
+        }
+        buffer = buffer.get_mut(read..).unwrap_or_default();
+        offset += u64::try_from(read)?;
+    }
+    Ok(())
 }
 
 #[cfg(unix)]

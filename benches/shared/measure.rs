@@ -3,6 +3,7 @@
 //! A machine that others share is faster in one minute than in the next. So a ratio is taken within
 //! each round, where both sides saw the same machine, and the median of those ratios is what counts.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::Outcome;
@@ -63,6 +64,47 @@ pub(crate) fn times(numbers: std::ops::Range<u64>, mut work: impl FnMut(u64)) ->
 pub(crate) fn median_time(count: u64, mut work: impl FnMut(u64)) -> Duration {
     (0..count).for_each(&mut work);
     percentile(times(0..count, work), 50)
+}
+
+/// A work and its raw floor: how long each took, in the order of the rounds.
+pub(crate) struct Beside {
+    work: String,
+    store: Vec<Duration>,
+    raw: Vec<Duration>,
+}
+
+impl Beside {
+    pub(crate) const HEADING: &str =
+        "| work | annals | raw | annals / raw, within a round |\n|---|---|---|---|";
+}
+
+/// Measures a work of the store and its raw floor by turns; each returns how long it took.
+pub(crate) fn beside(
+    rounds: usize,
+    work: &str,
+    store: Side<'_, Duration>,
+    raw: Side<'_, Duration>,
+) -> Outcome<Beside> {
+    let [store, raw] = take_turns(rounds, [store, raw])?;
+    Ok(Beside { work: work.to_owned(), store, raw })
+}
+
+impl fmt::Display for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "| {} | {} | {} | {:.2} |",
+            self.work,
+            short(percentile(self.store.clone(), 50)),
+            short(percentile(self.raw.clone(), 50)),
+            median_ratio(&self.store, &self.raw, Duration::as_secs_f64),
+        )
+    }
+}
+
+/// Shows a time with the unit that suits it.
+fn short(time: Duration) -> String {
+    if time < Duration::from_millis(1) { nanos(time) } else { milliseconds(time) }
 }
 
 pub(crate) fn nanos(time: Duration) -> String {

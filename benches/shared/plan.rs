@@ -1,4 +1,4 @@
-//! How long and where a benchmark measures.
+//! How long, where and on how much a benchmark measures.
 
 use std::env;
 use std::fs;
@@ -11,11 +11,14 @@ use super::Outcome;
 use super::machine;
 
 /// Read from the environment: `ANNALS_BENCH_DIR` (a directory on the disk to measure; by default one
-/// in the target folder), `ANNALS_BENCH_SECONDS` (of one measurement, 0.5), `ANNALS_BENCH_ROUNDS` (5).
+/// in the target folder), `ANNALS_BENCH_EVENTS` (of a store that is not empty, 1,000,000: a multiple of
+/// a thousand), `ANNALS_BENCH_SECONDS` (of one measurement, 0.5), `ANNALS_BENCH_ROUNDS` (5).
 pub(crate) struct Plan {
     directory: PathBuf,
     /// Whether only to show that the benchmark works: with `--test`, and without `--bench`.
     pub(crate) is_test: bool,
+    /// How many events a store has that is not empty.
+    pub(crate) events: u64,
     /// How long one measurement lasts; every thread commits at least once.
     pub(crate) measurement: Duration,
     /// How often those that are compared take turns.
@@ -29,12 +32,15 @@ impl Plan {
         let target = option_env!("CARGO_TARGET_TMPDIR").map_or_else(env::temp_dir, PathBuf::from);
         let directory = env::var_os("ANNALS_BENCH_DIR").map_or(target, PathBuf::from);
         if is_test {
-            return Ok(Self { directory, is_test, measurement: Duration::ZERO, rounds: 1 });
+            let measurement = Duration::ZERO;
+            return Ok(Self { directory, is_test, events: 2000, measurement, rounds: 1 });
         }
-        let seconds = env::var("ANNALS_BENCH_SECONDS").unwrap_or_else(|_| "0.5".into()).parse()?;
-        let rounds = env::var("ANNALS_BENCH_ROUNDS").unwrap_or_else(|_| "5".into()).parse()?;
+        let set = |name, or: &str| env::var(name).unwrap_or_else(|_| or.into());
+        let events = set("ANNALS_BENCH_EVENTS", "1000000").parse()?;
+        let seconds = set("ANNALS_BENCH_SECONDS", "0.5").parse()?;
+        let rounds = usize::max(set("ANNALS_BENCH_ROUNDS", "5").parse()?, 1);
         let measurement = Duration::try_from_secs_f64(seconds)?;
-        Ok(Self { directory, is_test, measurement, rounds: usize::max(rounds, 1) })
+        Ok(Self { directory, is_test, events, measurement, rounds })
     }
 
     /// Makes a directory that is gone when it is dropped, and says on what machine it is.

@@ -9,22 +9,37 @@ use std::time::{Duration, Instant};
 use annals::{EventStore, ExpectedVersion, FileStore, NewEvent, StreamId};
 
 use super::Outcome;
-use super::workload::{EVENTS_PER_COMMIT, PAYLOAD_BYTES};
+use super::plan::Plan;
+use super::workload::{EVENTS_PER_COMMIT, PAYLOAD_BYTES, Workload};
+
+/// Makes a store of a workload, settled and closed.
+pub(crate) fn make_loaded(plan: &Plan, path: &Path, workload: Workload) -> Outcome<()> {
+    let store = FileStore::open(path)?;
+    workload.load(&store, || ())?;
+    store.close()?;
+    settle(plan, path)
+}
+
+/// Returns how many bytes of the log an event of a store takes.
+pub(crate) fn bytes_per_event(store: &FileStore) -> Outcome<usize> {
+    let stats = store.stats()?;
+    Ok(usize::try_from(stats.log_bytes / stats.events.max(1))?)
+}
 
 /// Lets the merges that are due come to their end, and closes the store.
-pub(crate) fn settle(path: &Path) -> Outcome<()> {
+pub(crate) fn settle(plan: &Plan, path: &Path) -> Outcome<()> {
     let store = FileStore::open(path)?;
-    wait_until_merged(path)?;
+    wait_until_merged(plan, path)?;
     Ok(store.close()?)
 }
 
 /// Waits until the index of a store that is open has not changed for a while: a merge reads what it
 /// is to write first.
-pub(crate) fn wait_until_merged(path: &Path) -> Outcome<()> {
-    const WHILE: Duration = Duration::from_secs(5);
+pub(crate) fn wait_until_merged(plan: &Plan, path: &Path) -> Outcome<()> {
+    let quiet = plan.size(Duration::from_secs(5), Duration::from_millis(100));
     let mut before = index_files(path)?;
     let mut since = Instant::now();
-    while since.elapsed() < WHILE {
+    while since.elapsed() < quiet {
         std::thread::sleep(Duration::from_millis(100));
         let now = index_files(path)?;
         if now != before {

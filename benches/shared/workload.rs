@@ -12,6 +12,8 @@ use super::Outcome;
 
 pub(crate) const PAYLOAD_BYTES: usize = 200;
 pub(crate) const EVENTS_PER_COMMIT: u64 = 1000;
+/// How many events a process appends before it is killed: nearly a full table in memory.
+pub(crate) const LAST_EVENTS: u64 = 60_000;
 /// How many events have the tag `rare`.
 pub(crate) const RARE_EVENTS: u64 = 10;
 /// How many streams are open at the same time: what lies between two events of one stream.
@@ -49,7 +51,14 @@ impl Workload {
         first + number % batch % open
     }
 
-    /// Returns the number of the stream that a question is about, and of the event.
+    /// Returns the events of a stream, oldest first.
+    pub(crate) fn events_of(&self, stream: u64) -> impl Iterator<Item = u64> + use<> {
+        let first = stream / INTERLEAVED * INTERLEAVED;
+        let open = INTERLEAVED.min(self.streams() - first);
+        let start = first * self.events_per_stream + stream - first;
+        (0..self.events_per_stream).map(move |event| start + event * open)
+    }
+
     pub(crate) fn random_stream(&self, question: u64) -> u64 {
         scattered(question) % self.streams()
     }
