@@ -59,6 +59,14 @@ impl Workload {
         (0..self.events_per_stream).map(move |event| start + event * open)
     }
 
+    /// Returns a stream that no other question is about, of as many questions as there are streams; those
+    /// of questions that follow each other lie far apart.
+    pub(crate) fn distinct_stream(&self, question: u64) -> u64 {
+        // Prime and larger than any number of streams, so that it shares no factor with one.
+        const STEP: u64 = 618_034_069;
+        question * STEP % self.streams()
+    }
+
     pub(crate) fn random_stream(&self, question: u64) -> u64 {
         scattered(question) % self.streams()
     }
