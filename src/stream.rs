@@ -288,10 +288,33 @@ pub(crate) fn check_text(what: &'static str, text: &str, bytes_max: u32) -> Resu
     Ok(())
 }
 
-/// Tells whether bytes are characters of ASCII that can be printed, as those of nearly every name are:
-/// without a branch for each, since every event that is read is asked.
+/// What each byte may be part of: a bit for plain text, one for an aggregate type.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        let is_in_type = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        #[expect(clippy::indexing_slicing, reason = "a byte has one of 256 values")]
+        {
+            classes[byte as usize] = if is_in_type { PLAIN | IN_A_TYPE } else { PLAIN };
+        }
+        byte += 1;
+    }
+    classes
+};
+const PLAIN: u8 = 1;
+const IN_A_TYPE: u8 = 2;
+
+/// Returns the classes that all bytes are of: without a branch for each, since every event that is
+/// read is asked.
+fn common_classes(bytes: &[u8]) -> u8 {
+    let class = |byte: &u8| CLASSES.get(usize::from(*byte)).copied().unwrap_or_default();
+    bytes.iter().fold(PLAIN | IN_A_TYPE, |common, byte| common & class(byte))
+}
+
+/// Tells whether bytes are characters of ASCII that can be printed, as those of nearly every name are.
 pub(crate) fn is_plain(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |plain, byte| plain & (b' '..=b'~').contains(byte))
+    common_classes(bytes) & PLAIN != 0
 }
 
 /// Checks an aggregate type: `[A-Za-z0-9_.-]{1,128}`.
@@ -308,8 +331,7 @@ pub(crate) fn check_aggregate_type(text: &str) -> Result<()> {
 
 /// Tells whether bytes are an aggregate type.
 pub(crate) fn is_aggregate_type(bytes: &[u8]) -> bool {
-    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    let all_allowed = bytes.iter().fold(true, |allowed, byte| allowed & is_allowed(byte));
+    let all_allowed = common_classes(bytes) & IN_A_TYPE != 0;
     all_allowed && (1..=AGGREGATE_TYPE_BYTES_MAX as usize).contains(&bytes.len())
 }
 

@@ -201,14 +201,17 @@ pub(super) fn place(
 /// Sets the commit time of a placed event, finishes its checksum and returns that.
 pub(super) fn stamp(own: &mut [u8], recorded_at: Timestamp, salt: Salt, location: Location) -> u32 {
     EVENT_RECORDED_AT.put(own, recorded_at.as_micros().cast_unsigned());
-    let crc = finish_crc(EVENT_CRC.get_u32(own), own) ^ salt.signature(location);
+    let body_crc = Hasher::new_with_initial(EVENT_CRC.get_u32(own));
+    let crc = finish_crc(body_crc, own) ^ salt.signature(location);
     EVENT_CRC.put(own, crc.into());
     crc
 }
 
 /// Tells whether the checksum of an event matches; `own` is the event without padding.
 pub(super) fn verifies(own: &[u8], salt: Salt, location: Location) -> bool {
-    let crc = finish_crc(crc32fast::hash(body(own)), own) ^ salt.signature(location);
+    let mut body_crc = Hasher::new();
+    body_crc.update(body(own));
+    let crc = finish_crc(body_crc, own) ^ salt.signature(location);
     own.len() >= EVENT_HEADER.size && crc == EVENT_CRC.get_u32(own)
 }
 
@@ -220,8 +223,7 @@ fn body(own: &[u8]) -> &[u8] {
     own.get(EVENT_ID.offset..).unwrap_or_default()
 }
 
-fn finish_crc(body_crc: u32, own: &[u8]) -> u32 {
-    let mut hasher = Hasher::new_with_initial(body_crc);
+fn finish_crc(mut hasher: Hasher, own: &[u8]) -> u32 {
     hasher.update(own.get(EVENT_LENGTH.offset..EVENT_ID.offset).unwrap_or_default());
     hasher.finalize()
 }

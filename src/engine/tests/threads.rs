@@ -72,6 +72,7 @@ fn an_event_is_seen_only_once_it_is_durable() {
 
 #[test]
 fn callers_who_wait_together_share_one_write_and_one_sync() {
+    // So nobody waits for more than the group before its own, however many there are.
     let disk = MemoryDisk::new();
     let engine = open(&disk);
     let hold = disk.hold(Operation::Sync);
@@ -80,8 +81,8 @@ fn callers_who_wait_together_share_one_write_and_one_sync() {
         let first = scope.spawn(move || append(engine, 1));
         hold.wait_for_a_call();
         let others: Vec<_> =
-            (2..=9).map(|number| scope.spawn(move || append(engine, number))).collect();
-        wait_for_admitted(engine, 9);
+            (2..=65).map(|number| scope.spawn(move || append(engine, number))).collect();
+        wait_for_admitted(engine, 65);
         let before = (disk.calls(Operation::Write), disk.calls(Operation::Sync));
         drop(hold);
         first.join().unwrap().unwrap();
@@ -93,7 +94,7 @@ fn callers_who_wait_together_share_one_write_and_one_sync() {
         assert!(after.0 - before.0 <= 2, "writes");
         assert!(after.1 - before.1 <= 3, "syncs");
     });
-    assert_eq!(positions(&read_from(&engine, 1).0), (1..=9).collect::<Vec<_>>());
+    assert_eq!(positions(&read_from(&engine, 1).0), (1..=65).collect::<Vec<_>>());
 }
 
 #[test]
