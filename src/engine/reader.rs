@@ -359,10 +359,12 @@ impl<D: Disk> Reader<D> {
             likely: count_max.unwrap_or(u64::MAX),
         };
         let filter = options.passing().clone();
+        let all_pass = filter.is_none();
         let passes = move |event: &Result<RecordedEvent>| {
             event.as_ref().map_or(true, |it| filter.matches(it))
         };
         Ok(match options.order() {
+            Direction::Forward if all_pass => limited(walk.forward(first, last)?, count_max),
             Direction::Forward => limited(walk.forward(first, last)?.filter(passes), count_max),
             Direction::Backward => limited(walk.backward(first, last)?.filter(passes), count_max),
         })

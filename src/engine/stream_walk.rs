@@ -3,6 +3,7 @@
 //! Another stream may share the hash, so every event is asked whether it is of this one; and what
 //! damage has taken out of the index is noticed by the version that is missing.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::ahead::Ahead;
@@ -42,7 +43,11 @@ impl<D: Disk> StreamWalk<D> {
         let start = self.rank_of(first)?;
         let Self { reader, stream, mut postings, newest, likely } = self;
         let likely = likely.min((last.get() - first.get()).saturating_add(1));
-        let positions = successors(start, move |position| postings.first_from(position.next()));
+        let mut at_hand = VecDeque::new();
+        let positions = successors(start, move |position| match at_hand.pop_front() {
+            Some(next) => Ok(Some(next)),
+            None => postings.some_from(position.next(), &mut at_hand),
+        });
         let positions = positions
             .take_while(move |found| found.as_ref().map_or(true, |position| *position <= newest));
         let mut ahead = Ahead::new(Arc::clone(&reader), positions, likely);

@@ -3,6 +3,7 @@
 //! Sees the index as it was when it was made; what is added later lies behind everything that its
 //! reader may see. A part that turns out to be unusable is mended and asked again.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,6 +26,9 @@ pub(crate) struct Postings<D: Disk> {
     /// The list of each run, once it was looked for.
     found: Vec<Option<Option<List>>>,
 }
+
+/// Postings of a table that are taken along with one, as many as a block of a run has at most.
+const AT_HAND_MAX: usize = 256;
 
 /// Which of the postings is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +56,46 @@ impl<D: Disk> Postings<D> {
         position: GlobalPosition,
     ) -> Result<Option<GlobalPosition>> {
         self.ask(Wanted::FirstFrom(position))
+    }
+
+    /// As [`first_from`](Self::first_from), and appends to `behind` some of the postings that follow it
+    /// without another between, as many as are at hand.
+    pub(crate) fn some_from(
+        &mut self,
+        position: GlobalPosition,
+        behind: &mut VecDeque<GlobalPosition>,
+    ) -> Result<Option<GlobalPosition>> {
+        let found = self.first_from(position)?;
+        if let Some(found) = found {
+            self.push_read_behind(found, behind);
+        }
+        Ok(found)
+    }
+
+    fn push_read_behind(&self, found: GlobalPosition, behind: &mut VecDeque<GlobalPosition>) {
+        let parts = &self.parts.sealed;
+        let number = parts.partition_point(|part| part.last_position() < found);
+        let part = parts.get(number);
+        let first = part.map_or_else(|| self.parts.active.first_position(), Part::first_position);
+        let Some(own) = relative(found, first) else { return };
+        let mut push = |postings: &[u32]| {
+            behind.extend(postings.iter().map(|one| first.advanced_by((*one).into())));
+        };
+        let of_table = |table: &Memtable, push: &mut dyn FnMut(&[u32])| {
+            table.postings(self.term, |list| {
+                let start = list.partition_point(|one| *one <= own);
+                push(list.get(start..list.len().min(start + AT_HAND_MAX)).unwrap_or_default());
+            });
+        };
+        match part {
+            Some(Part::Run(_)) => {
+                if let Some(Some(Some(list))) = self.found.get(number) {
+                    push(list.read_behind(own));
+                }
+            }
+            Some(Part::Table(table)) => of_table(table, &mut push),
+            None => of_table(&self.parts.active, &mut push),
+        }
     }
 
     /// Returns the last posting at `position` or earlier.

@@ -487,6 +487,16 @@ impl List {
         }
     }
 
+    /// Returns the postings behind one that was just found, as many as have been read.
+    pub(crate) fn read_behind(&self, posting: u32) -> &[u32] {
+        let read: &[u32] = match self {
+            Self::Short(Short { rest: Rest::Read(rest), .. }) => rest,
+            Self::Blocks(Blocks { current: Some((_, postings)), .. }) => postings,
+            Self::Short(_) | Self::Blocks(_) => &[],
+        };
+        read.get(read.partition_point(|one| *one <= posting)..).unwrap_or_default()
+    }
+
     /// Returns the posting that `rank` others come before.
     pub(crate) fn at_rank<F: DiskFile>(
         &mut self,

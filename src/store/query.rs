@@ -122,8 +122,8 @@ impl QueryItem {
 
     /// Tells whether an event matches.
     pub fn matches(&self, event: &RecordedEvent) -> bool {
-        one_of(&self.event_types, event.event_type())
-            && one_of(&self.categories, event.aggregate_type())
+        one_of(&self.event_types, || event.event_type())
+            && one_of(&self.categories, || event.aggregate_type())
             && self.tags.iter().all(|tag| event.has_tag(tag))
     }
 
@@ -251,8 +251,13 @@ impl Filter {
     }
 }
 
-fn one_of(names: &[String], name: &str) -> bool {
-    names.is_empty() || names.iter().any(|one| one == name)
+/// Tells whether a name is one of some, if any are asked for; only then is it looked at.
+fn one_of<'a>(names: &[String], name: impl FnOnce() -> &'a str) -> bool {
+    if names.is_empty() {
+        return true;
+    }
+    let name = name();
+    names.iter().any(|one| one == name)
 }
 
 fn within(time: Timestamp, from: Option<Timestamp>, to: Option<Timestamp>) -> bool {

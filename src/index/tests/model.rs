@@ -1,5 +1,6 @@
 //! The whole index against a plain model, whatever happens to it: a map of terms to positions.
 
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -252,6 +253,15 @@ impl Pair {
                 let to = list.partition_point(|one| *one <= asked);
                 let found = number(postings.first_from(position(asked)));
                 assert_eq!(found, list.get(from).copied(), "term {term} from {asked}");
+                let mut some = VecDeque::new();
+                let found = number(postings.some_from(position(asked), &mut some));
+                assert_eq!(found, list.get(from).copied(), "term {term} from {asked}");
+                let behind =
+                    list.get(from + 1..).unwrap_or_default().iter().map(|one| position(*one));
+                assert!(
+                    some.iter().copied().eq(behind.take(some.len())),
+                    "term {term} behind {asked}"
+                );
                 let found = number(postings.last_to(position(asked)));
                 let wanted = to.checked_sub(1).map(|to| list[to]);
                 assert_eq!(found, wanted, "term {term} to {asked}");
