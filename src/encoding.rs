@@ -9,8 +9,14 @@
 use bincode::config::{Configuration, LittleEndian, Varint};
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::limits::RECORD_BYTES_MAX;
+
 /// Bytes that one decoded value may take in memory; the largest payload there is.
 const DECODED_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes that the decoded content of a record may take in memory. No number takes more than 16 times the
+/// bytes that it is encoded in, so every record that can be written can be read.
+const DECODED_RECORD_BYTES_MAX: usize = 16 * RECORD_BYTES_MAX as usize;
 
 type Settings = Configuration<LittleEndian, Varint, bincode::config::Limit<DECODED_BYTES_MAX>>;
 
@@ -43,6 +49,16 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EncodingErr
     }
 }
 
+/// Decodes the content of a record, which fills `bytes` to the last one.
+pub(crate) fn decode_record<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EncodingError> {
+    let settings = bincode::config::standard().with_limit::<DECODED_RECORD_BYTES_MAX>();
+    let (value, consumed) = bincode::serde::decode_from_slice(bytes, settings)?;
+    match bytes.len() - consumed {
+        0 => Ok(value),
+        trailing => Err(EncodingError::Trailing(trailing)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -62,5 +78,14 @@ mod tests {
         let mut bytes = encode(&7_u32).unwrap();
         bytes.push(0);
         assert!(matches!(decode::<u32>(&bytes), Err(EncodingError::Trailing(1))));
+        assert!(matches!(decode_record::<u32>(&bytes), Err(EncodingError::Trailing(1))));
+    }
+
+    #[test]
+    fn a_record_that_decodes_to_sixteen_times_its_bytes_is_read() {
+        let numbers = vec![1_u128; 4 << 20];
+        let bytes = encode(&numbers).unwrap();
+        assert!(decode::<Vec<u128>>(&bytes).is_err(), "a payload may not");
+        assert_eq!(decode_record::<Vec<u128>>(&bytes).unwrap(), numbers);
     }
 }

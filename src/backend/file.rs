@@ -19,8 +19,8 @@ use crate::limits::{Limits, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BY
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::record::{Record, RecordKind};
 use crate::store::{
-    Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, RecordStore,
-    StreamRead, Watch, Watcher,
+    Claim, Claims, Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query,
+    RecordStore, StreamRead, Watch, Watcher,
 };
 use crate::stream::StreamId;
 
@@ -178,6 +178,7 @@ pub struct Stats {
 /// ```
 pub struct FileStore {
     engine: Engine<RealDisk>,
+    claims: Claims,
 }
 
 impl FileStore {
@@ -207,7 +208,7 @@ impl FileStore {
         let root = root.with_read_mode(read_mode(reading));
         let workers = Workers::Threads;
         let options = EngineOptions { segment_bytes, limits, clock, memtable_events, workers };
-        Engine::open(root, &options).map(|engine| Self { engine })
+        Engine::open(root, &options).map(Self::over)
     }
 
     /// Opens a store for reading as it is now, beside a writer if there is one. Changes nothing.
@@ -220,7 +221,11 @@ impl FileStore {
     ///
     /// [`Error::Missing`] when there is no store at the path; otherwise as [`open`](Self::open).
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
-        Engine::open_read_only(existing(path.as_ref())?).map(|engine| Self { engine })
+        Engine::open_read_only(existing(path.as_ref())?).map(Self::over)
+    }
+
+    fn over(engine: Engine<RealDisk>) -> Self {
+        Self { engine, claims: Claims::default() }
     }
 
     /// Checks every byte of the store at a path. Changes nothing, and works beside a writer.
@@ -410,6 +415,10 @@ impl RecordStore for FileStore {
 
     fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
         self.engine.sidecar().remove(kind, name)
+    }
+
+    fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {
+        self.claims.claim(kind, name)
     }
 }
 
