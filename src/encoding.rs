@@ -6,8 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+use std::marker::PhantomData;
+
 use bincode::config::{Configuration, LittleEndian, Varint};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 
 /// Bytes that one decoded value may take in memory; the largest payload there is.
 const DECODED_BYTES_MAX: usize = 16 << 20;
@@ -36,7 +39,15 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodingError> 
 
 /// Decodes a value that fills `bytes` to the last one.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EncodingError> {
-    let (value, consumed) = bincode::serde::decode_from_slice(bytes, settings())?;
+    decode_seed(PhantomData, bytes)
+}
+
+/// As [`decode`], where the seed says what the value is made of beside the bytes.
+pub(crate) fn decode_seed<'de, S: DeserializeSeed<'de>>(
+    seed: S,
+    bytes: &'de [u8],
+) -> Result<S::Value, EncodingError> {
+    let (value, consumed) = bincode::serde::seed_decode_from_slice(seed, bytes, settings())?;
     match bytes.len() - consumed {
         0 => Ok(value),
         trailing => Err(EncodingError::Trailing(trailing)),

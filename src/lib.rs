@@ -62,6 +62,7 @@ mod backend;
 mod bugs;
 mod chance;
 mod clock;
+mod codec;
 mod encoding;
 mod engine;
 mod error;
@@ -81,8 +82,9 @@ mod timestamp;
 pub use backend::file::{FileStore, Options, Reading, Stats};
 pub use backend::memory::MemoryStore;
 pub use clock::{Clock, ClockHand};
+pub use codec::{Codec, DomainEvent, Registry, Upcasters};
 pub use engine::{Finding, RepairReport, RepairStep, Severity, VerifyReport};
-pub use error::{Damage, Difference, Error, PoisonCause, Result};
+pub use error::{Damage, DecodeFailure, Difference, Error, PoisonCause, Result};
 pub use event::{ContentType, EventId, Metadata, NewEvent, RecordedEvent};
 pub use position::{GlobalPosition, StreamVersion};
 pub use store::{
