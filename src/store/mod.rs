@@ -18,7 +18,10 @@ pub use append::{
 pub use query::{Filter, Query, QueryItem};
 pub use read::{Bound, Direction, EventStream, Events, GlobalRead, ReadOptions, StreamRead};
 
+pub(crate) use append::StreamAppend;
 pub(crate) use decide::{Decision, View, Write, decide};
+
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::event::{EventId, NewEvent, RecordedEvent};
@@ -160,6 +163,49 @@ pub trait EventStore: Send + Sync {
         Ok(self.event(event_id)?.is_some())
     }
 }
+
+/// A pointer to a store is that store: whoever takes one may be given `&store` or `Arc`.
+macro_rules! pointer {
+    ($pointer:ty) => {
+        impl<S: EventStore + ?Sized> EventStore for $pointer {
+            fn commit(&self, commit: Commit) -> Result<CommitResult> {
+                (**self).commit(commit)
+            }
+
+            fn read_stream(&self, stream: &StreamId, options: StreamRead) -> Result<Events> {
+                (**self).read_stream(stream, options)
+            }
+
+            fn read(&self, query: &Query, options: GlobalRead) -> Result<Events> {
+                (**self).read(query, options)
+            }
+
+            fn load_stream(&self, stream: &StreamId, options: StreamRead) -> Result<EventStream> {
+                (**self).load_stream(stream, options)
+            }
+
+            fn stream_version(&self, stream: &StreamId) -> Result<StreamVersion> {
+                (**self).stream_version(stream)
+            }
+
+            fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {
+                (**self).event(event_id)
+            }
+
+            fn event_exists(&self, event_id: EventId) -> Result<bool> {
+                (**self).event_exists(event_id)
+            }
+
+            fn global_position(&self) -> Result<GlobalPosition> {
+                (**self).global_position()
+            }
+        }
+    };
+}
+
+pointer!(&S);
+pointer!(Arc<S>);
+pointer!(Box<S>);
 
 impl Commit {
     /// Refuses what no backend takes: invalid names, and sizes over the limits (CONTRACT A8).
