@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::event::{ContentType, EventId, RecordedEvent};
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::store::{CheckFailure, ExpectedVersion};
-use crate::stream::{StreamId, shown};
+use crate::stream::{StreamId, TenantId, shown};
 
 /// What a fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -168,6 +168,20 @@ pub enum Error {
         /// Why not.
         #[source]
         cause: DecodeFailure,
+    },
+
+    /// An event of one tenant was to be recorded in a stream of another; nothing was written.
+    ///
+    /// What to do: use the tenant that the stream belongs to, or another id.
+    #[error(
+        "events of {} can not be recorded in stream {stream}, which holds events of others",
+        shown_tenant(tenant.as_ref())
+    )]
+    OtherTenant {
+        /// The stream.
+        stream: StreamId,
+        /// The tenant for whom something was to be recorded; `None` for events of no tenant.
+        tenant: Option<TenantId>,
     },
 
     /// There is no room on the device for the next segment; nothing was written.
@@ -440,6 +454,7 @@ impl Error {
                 | Self::Limit { .. }
                 | Self::InvalidName { .. }
                 | Self::NoSpace { .. }
+                | Self::OtherTenant { .. }
         )
     }
 
@@ -481,4 +496,8 @@ impl From<Damage> for Error {
 
 fn shown_failures(failures: &[CheckFailure]) -> String {
     failures.iter().map(CheckFailure::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn shown_tenant(tenant: Option<&TenantId>) -> String {
+    tenant.map_or_else(|| "no tenant".to_owned(), |tenant| format!("tenant {tenant}"))
 }

@@ -63,6 +63,7 @@ mod bugs;
 mod chance;
 mod clock;
 mod codec;
+mod domain;
 mod encoding;
 mod engine;
 mod error;
@@ -83,6 +84,10 @@ pub use backend::file::{FileStore, Options, Reading, Stats};
 pub use backend::memory::MemoryStore;
 pub use clock::{Clock, ClockHand};
 pub use codec::{Codec, DomainEvent, Registry, Upcasters};
+pub use domain::{
+    Aggregate, CommandError, Context, IntoEvents, MemorySnapshots, Outcome, Repository, Root,
+    Scenario, Snapshot, SnapshotPolicy, SnapshotStore, Snapshotted, TenantStore,
+};
 pub use engine::{Finding, RepairReport, RepairStep, Severity, VerifyReport};
 pub use error::{Damage, DecodeFailure, Difference, Error, PoisonCause, Result};
 pub use event::{ContentType, EventId, Metadata, NewEvent, RecordedEvent};

@@ -27,6 +27,7 @@ const FLOORS: &[Floor] = &[
         below: &["backend", "engine", "store", "index", "segment", "io", "format", "vocabulary"],
     },
     Floor { name: "backend", modules: &["backend"], below: &["store", "engine"] },
+    Floor { name: "domain", modules: &["domain"], below: &["codec"] },
     Floor { name: "codec", modules: &["codec"], below: &["store"] },
     Floor { name: "store", modules: &["store"], below: &["vocabulary"] },
     Floor { name: "engine", modules: &["engine"], below: &["store", "index"] },

@@ -12,5 +12,8 @@
     reason = "a test fails by panicking and says how to repeat it"
 )]
 
+mod account;
 mod codec;
+mod repository;
+mod tenants;
 mod upcasting;
