@@ -73,7 +73,9 @@ mod index;
 mod io;
 pub mod limits;
 mod position;
+mod record;
 mod segment;
+mod sidecar;
 mod store;
 mod stream;
 #[cfg(feature = "testing")]
@@ -92,10 +94,11 @@ pub use engine::{Finding, RepairReport, RepairStep, Severity, VerifyReport};
 pub use error::{Damage, DecodeFailure, Difference, Error, PoisonCause, Result};
 pub use event::{ContentType, EventId, Metadata, NewEvent, RecordedEvent};
 pub use position::{GlobalPosition, StreamVersion};
+pub use record::{Record, RecordKind, Unusable};
 pub use store::{
     AppendResult, Bound, CheckFailure, Commit, CommitResult, Direction, EventStore, EventStream,
     Events, ExpectedVersion, FailIfMatches, Filter, GlobalRead, OnDuplicate, Query, QueryItem,
-    ReadOptions, StreamRead,
+    ReadOptions, RecordStore, StreamRead,
 };
 pub use stream::{ActorId, AggregateId, IdRef, StreamId, TenantId};
 pub use timestamp::Timestamp;

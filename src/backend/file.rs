@@ -17,8 +17,10 @@ use crate::index::MEMTABLE_EVENTS_MAX;
 use crate::io::{Disk, ReadMode, RealDisk};
 use crate::limits::{Limits, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::position::{GlobalPosition, StreamVersion};
+use crate::record::{Record, RecordKind};
 use crate::store::{
-    Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, StreamRead,
+    Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, RecordStore,
+    StreamRead,
 };
 use crate::stream::StreamId;
 
@@ -142,6 +144,10 @@ pub struct Stats {
     pub disk_bytes: u64,
     /// Bytes that the index takes up on the disk.
     pub index_bytes: u64,
+    /// Records beside the log: snapshots, checkpoints, states of projections.
+    pub records: u64,
+    /// Bytes that they take up on the disk.
+    pub record_bytes: u64,
     /// The identity of the store, chosen when it was made.
     pub store_id: Uuid,
     /// The version of the format on disk.
@@ -335,6 +341,8 @@ impl FileStore {
             log_bytes: sizes.log_bytes,
             disk_bytes: sizes.disk_bytes,
             index_bytes: sizes.index_bytes,
+            records: sizes.records.records,
+            record_bytes: sizes.records.disk_bytes,
             store_id: self.engine.identity().store_id,
             format_version: FORMAT_VERSION,
         })
@@ -383,6 +391,20 @@ impl EventStore for FileStore {
 
     fn global_position(&self) -> Result<GlobalPosition> {
         Ok(self.engine.reader().durable())
+    }
+}
+
+impl RecordStore for FileStore {
+    fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> Result<()> {
+        self.engine.sidecar().write(kind, name, content)
+    }
+
+    fn read_record(&self, kind: RecordKind, name: &str) -> Result<Record> {
+        self.engine.sidecar().read(kind, name)
+    }
+
+    fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
+        self.engine.sidecar().remove(kind, name)
     }
 }
 

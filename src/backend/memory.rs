@@ -11,9 +11,10 @@
 //! 2. Lists grow only while the state is locked for writing: whoever holds it for reading sees whole
 //!    commits.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::clock::Clock;
@@ -21,9 +22,10 @@ use crate::error::Result;
 use crate::event::{EventId, RecordedEvent};
 use crate::limits::Limits;
 use crate::position::{GlobalPosition, StreamVersion};
+use crate::record::{Record, RecordKind, check_content, check_name};
 use crate::store::{
     Commit, CommitResult, Decision, Direction, EventStore, Events, GlobalRead, Query, ReadOptions,
-    StreamRead, View, Write, decide,
+    RecordStore, StreamRead, View, Write, decide,
 };
 use crate::stream::{AggregateId, StreamId};
 use crate::timestamp::Timestamp;
@@ -48,6 +50,7 @@ use crate::timestamp::Timestamp;
 #[doc(alias = "InMemoryEventStore")]
 pub struct MemoryStore {
     state: RwLock<State>,
+    records: RwLock<BTreeMap<(RecordKind, String), Bytes>>,
     clock: Clock,
     limits: Limits,
 }
@@ -79,7 +82,7 @@ impl MemoryStore {
     /// let store = MemoryStore::with(clock, limits);
     /// ```
     pub fn with(clock: Clock, limits: Limits) -> Self {
-        Self { state: RwLock::default(), clock, limits: limits.capped() }
+        Self { clock, limits: limits.capped(), ..Self::default() }
     }
 
     /// Returns all events, collected, in global order.
@@ -106,10 +109,11 @@ impl MemoryStore {
         ids.filter(|id: &AggregateId| seen.insert(id.clone())).collect()
     }
 
-    /// Forgets everything, as if the store were new: positions start again at 1. A read that is
-    /// going on is not disturbed.
+    /// Forgets everything, as if the store were new: positions start again at 1, and records are gone.
+    /// A read that is going on is not disturbed.
     pub fn clear(&self) {
         *self.state.write() = State::default();
+        self.records.write().clear();
     }
 }
 
@@ -156,6 +160,28 @@ impl EventStore for MemoryStore {
 
     fn global_position(&self) -> Result<GlobalPosition> {
         Ok(self.state.read().global_position())
+    }
+}
+
+impl RecordStore for MemoryStore {
+    fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> Result<()> {
+        check_name(name)?;
+        check_content(content)?;
+        self.records.write().insert((kind, name.to_owned()), Bytes::copy_from_slice(content));
+        Ok(())
+    }
+
+    fn read_record(&self, kind: RecordKind, name: &str) -> Result<Record> {
+        check_name(name)?;
+        let records = self.records.read();
+        let content = records.get(&(kind, name.to_owned()));
+        Ok(content.map_or(Record::Absent, |content| Record::Found(content.clone())))
+    }
+
+    fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
+        check_name(name)?;
+        self.records.write().remove(&(kind, name.to_owned()));
+        Ok(())
     }
 }
 

@@ -69,6 +69,7 @@ use crate::format::{Fault, FrameKind, Location, StoreFile};
 use crate::index::{Access, Index, MEMTABLE_EVENTS_MAX, TermHasher};
 use crate::io::{Disk, DiskFile, OpenMode};
 use crate::limits::Limits;
+use crate::sidecar::{RecordSizes, Sidecar, Writing};
 use crate::store::{Commit, CommitResult};
 use appender::{Appender, LogEnd};
 pub(crate) use background::Workers;
@@ -95,6 +96,7 @@ pub(crate) struct Engine<D: Disk> {
     root: D,
     identity: StoreFile,
     reader: Arc<Reader<D>>,
+    sidecar: Sidecar<D>,
     /// `None` in a store that is open for reading only.
     writer: Option<Writer<D>>,
     findings: Vec<Finding>,
@@ -124,6 +126,8 @@ pub(crate) struct Sizes {
     pub(crate) disk_bytes: u64,
     /// Bytes that the index takes up on the disk.
     pub(crate) index_bytes: u64,
+    /// The records beside the log.
+    pub(crate) records: RecordSizes,
 }
 
 impl<D: Disk> Engine<D> {
@@ -146,9 +150,10 @@ impl<D: Disk> Engine<D> {
         let directory = directory::open(root)?;
         let (index, walked) = walk_read_only(&directory)?;
         let findings = findings(&directory, &walked);
-        let reader = reader(&directory, index, &walked);
+        let reader = Arc::new(reader(&directory, index, &walked));
+        let sidecar = directory.sidecar(Writing::ReadOnly);
         let Directory { root, identity, .. } = directory;
-        Ok(Self { root, identity, reader: Arc::new(reader), writer: None, findings })
+        Ok(Self { root, identity, reader, sidecar, writer: None, findings })
     }
 
     fn start(
@@ -160,6 +165,7 @@ impl<D: Disk> Engine<D> {
         let findings = findings(&directory, &walked);
         let active = walked.segments.last().map(Arc::clone).ok_or(Error::Closed)?;
         let reader = Arc::new(reader(&directory, Arc::clone(&index), &walked));
+        let sidecar = directory.sidecar(Writing::Allowed);
         let Directory { root, log, identity, lock, .. } = directory;
         let bell = Arc::new(Bell::default());
         let spare = walked.spare.take();
@@ -192,7 +198,7 @@ impl<D: Disk> Engine<D> {
             let failed = |source| Error::io("start a background thread of", root.path(), source);
             writer.start_threads(index).map_err(failed)?;
         }
-        Ok(Self { root, identity, reader, writer: Some(writer), findings })
+        Ok(Self { root, identity, reader, sidecar, writer: Some(writer), findings })
     }
 
     pub(crate) fn root(&self) -> &D {
@@ -205,6 +211,11 @@ impl<D: Disk> Engine<D> {
 
     pub(crate) fn reader(&self) -> &Arc<Reader<D>> {
         &self.reader
+    }
+
+    /// Returns the records beside the log.
+    pub(crate) fn sidecar(&self) -> &Sidecar<D> {
+        &self.sidecar
     }
 
     /// Returns what opening found.
@@ -221,7 +232,10 @@ impl<D: Disk> Engine<D> {
         let end = self.reader.durable_end();
         let index_bytes = self.reader.index().disk_bytes();
         let segment_count = segments.len() as u64;
-        let mut sizes = Sizes { segments: segment_count, log_bytes: 0, disk_bytes: 0, index_bytes };
+        let records = self.sidecar.sizes()?;
+        let (log_bytes, disk_bytes) = (0, 0);
+        let mut sizes =
+            Sizes { segments: segment_count, log_bytes, disk_bytes, index_bytes, records };
         for segment in segments.iter() {
             let header_end = segment.location(crate::format::SEGMENT_HEADER_BYTES as u64);
             let frames_end = match segment.footer() {
@@ -243,6 +257,7 @@ impl<D: Disk> Engine<D> {
     pub(crate) fn close(&self) -> Result<()> {
         let Some(writer) = &self.writer else { return Ok(()) };
         let Some(held) = writer.held.lock().take() else { return Ok(()) };
+        self.sidecar.close();
         let closed = writer.queue.close();
         writer.bell.ring(Call::Stop);
         writer.merging.ring(Call::Stop);

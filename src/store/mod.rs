@@ -11,12 +11,14 @@ mod check;
 mod decide;
 mod query;
 mod read;
+mod records;
 
 pub use append::{
     AppendResult, CheckFailure, Commit, CommitResult, ExpectedVersion, FailIfMatches, OnDuplicate,
 };
 pub use query::{Filter, Query, QueryItem};
 pub use read::{Bound, Direction, EventStream, Events, GlobalRead, ReadOptions, StreamRead};
+pub use records::RecordStore;
 
 pub(crate) use append::StreamAppend;
 pub(crate) use decide::{Decision, View, Write, decide};

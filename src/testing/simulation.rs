@@ -11,8 +11,10 @@ use crate::error::Result;
 use crate::event::{EventId, RecordedEvent};
 use crate::limits::Limits;
 use crate::position::{GlobalPosition, StreamVersion};
+use crate::record::{Record, RecordKind};
 use crate::store::{
-    Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, StreamRead,
+    Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, RecordStore,
+    StreamRead,
 };
 use crate::stream::StreamId;
 
@@ -139,5 +141,19 @@ impl EventStore for SimulatedStore {
 
     fn global_position(&self) -> Result<GlobalPosition> {
         Ok(self.engine.reader().durable())
+    }
+}
+
+impl RecordStore for SimulatedStore {
+    fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> Result<()> {
+        self.engine.sidecar().write(kind, name, content)
+    }
+
+    fn read_record(&self, kind: RecordKind, name: &str) -> Result<Record> {
+        self.engine.sidecar().read(kind, name)
+    }
+
+    fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
+        self.engine.sidecar().remove(kind, name)
     }
 }

@@ -3,7 +3,7 @@
 //! many threads commit (`threads`) and in which orders they may go on (`interleavings`), what is
 //! looked up before their lock (`heads`), how segments follow each other (`rollover`), what a stop at
 //! any call leaves (`stops`), what a damaged index changes (`index`: nothing), how writing the index
-//! fails (`index_failures`), what rot changes (`rot`: nothing that anybody is given), and what a
+//! fails (`index_failures`), what records beside the log have to do with it (`records`), what rot changes (`rot`: nothing that anybody is given), and what a
 //! repair makes of every damage (`repair`, `repair_stops`).
 
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ mod heads;
 mod index;
 mod index_failures;
 mod interleavings;
+mod records;
 mod repair;
 mod repair_stops;
 mod rollover;
