@@ -9,8 +9,8 @@
 use std::marker::PhantomData;
 
 use bincode::config::{Configuration, LittleEndian, Varint};
-use serde::Serialize;
-use serde::de::{DeserializeOwned, DeserializeSeed};
+use serde::de::DeserializeSeed;
+use serde::{Deserialize, Serialize};
 
 /// Bytes that one decoded value may take in memory; the largest payload there is.
 const DECODED_BYTES_MAX: usize = 16 << 20;
@@ -38,7 +38,7 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodingError> 
 }
 
 /// Decodes a value that fills `bytes` to the last one.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EncodingError> {
+pub(crate) fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, EncodingError> {
     decode_seed(PhantomData, bytes)
 }
 

@@ -88,7 +88,7 @@ pub use clock::{Clock, ClockHand};
 pub use codec::{Codec, DomainEvent, Registry, Upcasters};
 pub use domain::{
     Aggregate, CommandError, Context, IntoEvents, MemorySnapshots, Outcome, Repository, Root,
-    Scenario, Snapshot, SnapshotPolicy, SnapshotStore, Snapshotted, TenantStore,
+    Scenario, Snapshot, SnapshotPolicy, SnapshotStore, Snapshotted, StoredSnapshots, TenantStore,
 };
 pub use engine::{Finding, RepairReport, RepairStep, Severity, VerifyReport};
 pub use error::{Damage, DecodeFailure, Difference, Error, PoisonCause, Result};

@@ -26,7 +26,7 @@ const FLOORS: &[Floor] = &[
         modules: &["testing"],
         below: &["backend", "engine", "store", "sidecar", "index", "segment", "io", "format"],
     },
-    Floor { name: "backend", modules: &["backend"], below: &["store", "engine"] },
+    Floor { name: "backend", modules: &["backend"], below: &["domain", "engine"] },
     Floor { name: "domain", modules: &["domain"], below: &["codec"] },
     Floor { name: "codec", modules: &["codec"], below: &["store"] },
     Floor { name: "store", modules: &["store"], below: &["vocabulary"] },

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::domain::StoredSnapshots;
 use crate::engine::{
     self, Engine, EngineOptions, Finding, RepairReport, VerifyReport, Workers, verify,
 };
@@ -18,6 +20,7 @@ use crate::io::{Disk, ReadMode, RealDisk};
 use crate::limits::{Limits, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::record::{Record, RecordKind};
+use crate::sidecar::Sidecar;
 use crate::store::{
     Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, RecordStore,
     StreamRead,
@@ -321,6 +324,12 @@ impl FileStore {
         self.engine.findings()
     }
 
+    /// Returns a place for snapshots of aggregates in the store's own directory, with a thread that writes
+    /// them. One is enough for all repositories; once the store is closed it takes no more.
+    pub fn snapshots(&self) -> StoredSnapshots {
+        StoredSnapshots::new(Arc::clone(self.engine.sidecar()) as Arc<dyn RecordStore>)
+    }
+
     /// Returns the store's directory.
     pub fn path(&self) -> &Path {
         self.engine.root().path()
@@ -405,6 +414,21 @@ impl RecordStore for FileStore {
 
     fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
         self.engine.sidecar().remove(kind, name)
+    }
+}
+
+/// The records alone, for those who may outlive the store.
+impl RecordStore for Sidecar<RealDisk> {
+    fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> Result<()> {
+        self.write(kind, name, content)
+    }
+
+    fn read_record(&self, kind: RecordKind, name: &str) -> Result<Record> {
+        self.read(kind, name)
+    }
+
+    fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
+        self.remove(kind, name)
     }
 }
 

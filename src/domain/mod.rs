@@ -18,6 +18,7 @@ mod repository;
 mod root;
 mod scenario;
 mod snapshot;
+mod stored;
 mod tenant;
 
 pub use context::Context;
@@ -25,6 +26,7 @@ pub use repository::{CommandError, Repository};
 pub use root::Root;
 pub use scenario::{Outcome, Scenario};
 pub use snapshot::{MemorySnapshots, Snapshot, SnapshotPolicy, SnapshotStore, Snapshotted};
+pub use stored::StoredSnapshots;
 pub use tenant::TenantStore;
 
 use crate::codec::DomainEvent;

@@ -8,6 +8,7 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,7 +40,7 @@ pub struct Snapshot {
     /// The version of what the state means.
     pub schema_version: u32,
     /// The state, encoded.
-    pub state: Vec<u8>,
+    pub state: Bytes,
 }
 
 /// Keeps the latest snapshot of each stream.
@@ -181,7 +182,7 @@ pub(super) struct Snapshots<A> {
     policy: SnapshotPolicy,
     schema_version: u32,
     /// Functions and no bounds, so that only who wants snapshots has to encode states.
-    encode: fn(&A) -> Option<Vec<u8>>,
+    encode: fn(&A) -> Option<Bytes>,
     decode: fn(&[u8]) -> Option<A>,
 }
 
@@ -198,7 +199,7 @@ impl<A: Snapshotted> Snapshots<A> {
             store,
             policy,
             schema_version: A::SNAPSHOT_VERSION,
-            encode: |state| encoding::encode(state).ok(),
+            encode: |state| encoding::encode(state).ok().map(Bytes::from),
             decode: |bytes| encoding::decode(bytes).ok(),
         }
     }

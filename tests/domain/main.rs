@@ -8,12 +8,15 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::cast_possible_truncation,
     clippy::print_stderr,
     reason = "a test fails by panicking and says how to repeat it"
 )]
 
 mod account;
 mod codec;
+mod histories;
 mod repository;
+mod snapshots;
 mod tenants;
 mod upcasting;
