@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::event::{ContentType, EventId, RecordedEvent};
 use crate::position::{GlobalPosition, StreamVersion};
+use crate::record::{RecordKind, Unusable};
 use crate::store::{CheckFailure, ExpectedVersion};
 use crate::stream::{StreamId, TenantId, shown};
 
@@ -240,6 +241,31 @@ pub enum Error {
         offset: u64,
         /// What the system said.
         source: io::Error,
+    },
+
+    /// Somebody is to go on behind an event that the store does not have.
+    ///
+    /// What to do: see whether this is the store that the position comes from. If it was restored from a
+    /// backup, what followed it may have seen events that are not there any more: begin anew.
+    #[error("the log ends at position {end}, before position {position}")]
+    BeyondEnd {
+        /// The position of the event that is not there.
+        position: GlobalPosition,
+        /// The last position of the store.
+        end: GlobalPosition,
+    },
+
+    /// A record beside the log is there and can not be used.
+    ///
+    /// What to do: remove the record, which makes who wrote it begin anew, or restore it.
+    #[error("the {kind} record \"{name}\" can not be used: {reason}")]
+    RecordUnusable {
+        /// The kind of the record.
+        kind: RecordKind,
+        /// The name of the record.
+        name: String,
+        /// What is wrong with it.
+        reason: Unusable,
     },
 
     /// There is no store at the path.

@@ -78,6 +78,7 @@ mod segment;
 mod sidecar;
 mod store;
 mod stream;
+mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timestamp;
@@ -98,9 +99,10 @@ pub use record::{Record, RecordKind, Unusable};
 pub use store::{
     AppendResult, Bound, CheckFailure, Commit, CommitResult, Direction, EventStore, EventStream,
     Events, ExpectedVersion, FailIfMatches, Filter, GlobalRead, OnDuplicate, Query, QueryItem,
-    ReadOptions, RecordStore, StreamRead,
+    ReadOptions, RecordStore, StreamRead, Watch, Watcher,
 };
 pub use stream::{ActorId, AggregateId, IdRef, StreamId, TenantId};
+pub use subscription::{Checkpoint, Delivery, Start, StopHandle, Subscription};
 pub use timestamp::Timestamp;
 
 /// The texts of the repository, so that `cargo test` compiles the code in them.

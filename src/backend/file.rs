@@ -23,7 +23,7 @@ use crate::record::{Record, RecordKind};
 use crate::sidecar::Sidecar;
 use crate::store::{
     Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, RecordStore,
-    StreamRead,
+    StreamRead, Watch, Watcher,
 };
 use crate::stream::StreamId;
 
@@ -358,13 +358,14 @@ impl FileStore {
     }
 
     /// Waits for commits that are under way, marks the log as cleanly closed, and gives the store
-    /// free for others. Events and iterators that were read before stay usable.
+    /// free for others. Subscriptions end once they have delivered what is there; events and iterators
+    /// that were read before stay usable, and so does reading. Closing again does nothing.
     ///
     /// # Errors
     ///
     /// [`Error::Poisoned`] when an earlier write failed, [`Error::OutcomeUnknown`] when marking
     /// fails. The store is closed all the same.
-    pub fn close(self) -> Result<()> {
+    pub fn close(&self) -> Result<()> {
         self.engine.close()
     }
 }
@@ -400,6 +401,10 @@ impl EventStore for FileStore {
 
     fn global_position(&self) -> Result<GlobalPosition> {
         Ok(self.engine.reader().durable())
+    }
+
+    fn watch(&self, position: GlobalPosition, watcher: &Watcher) -> Result<Watch> {
+        self.engine.reader().watch(position, watcher)
     }
 }
 

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::clock::Clock;
+use crate::engine::Watchers;
 use crate::error::Result;
 use crate::event::{EventId, RecordedEvent};
 use crate::limits::Limits;
@@ -25,7 +26,7 @@ use crate::position::{GlobalPosition, StreamVersion};
 use crate::record::{Record, RecordKind, check_content, check_name};
 use crate::store::{
     Commit, CommitResult, Decision, Direction, EventStore, Events, GlobalRead, Query, ReadOptions,
-    RecordStore, StreamRead, View, Write, decide,
+    RecordStore, StreamRead, View, Watch, Watcher, Write, decide,
 };
 use crate::stream::{AggregateId, StreamId};
 use crate::timestamp::Timestamp;
@@ -51,6 +52,7 @@ use crate::timestamp::Timestamp;
 pub struct MemoryStore {
     state: RwLock<State>,
     records: RwLock<BTreeMap<(RecordKind, String), Bytes>>,
+    watchers: Watchers,
     clock: Clock,
     limits: Limits,
 }
@@ -110,7 +112,7 @@ impl MemoryStore {
     }
 
     /// Forgets everything, as if the store were new: positions start again at 1, and records are gone.
-    /// A read that is going on is not disturbed.
+    /// A read that is going on is not disturbed; a subscription waits for positions that come again.
     pub fn clear(&self) {
         *self.state.write() = State::default();
         self.records.write().clear();
@@ -127,6 +129,8 @@ impl EventStore for MemoryStore {
         for (stream, event) in events.collect::<Result<Vec<_>>>()? {
             state.add(stream, event);
         }
+        drop(state);
+        self.watchers.call_all();
         Ok(result)
     }
 
@@ -160,6 +164,10 @@ impl EventStore for MemoryStore {
 
     fn global_position(&self) -> Result<GlobalPosition> {
         Ok(self.state.read().global_position())
+    }
+
+    fn watch(&self, position: GlobalPosition, watcher: &Watcher) -> Result<Watch> {
+        self.watchers.watch(watcher, || self.state.read().global_position() > position)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::event::{EventId, RecordedEvent};
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::store::{
     CheckFailure, Commit, CommitResult, EventStore, Events, ExpectedVersion, GlobalRead, Query,
-    ReadOptions, StreamAppend, StreamRead,
+    ReadOptions, StreamAppend, StreamRead, Watch, Watcher,
 };
 use crate::stream::{StreamId, TenantId};
 
@@ -150,6 +150,10 @@ impl<S: EventStore> EventStore for TenantStore<S> {
 
     fn global_position(&self) -> Result<GlobalPosition> {
         self.store.global_position()
+    }
+
+    fn watch(&self, position: GlobalPosition, watcher: &Watcher) -> Result<Watch> {
+        self.store.watch(position, watcher)
     }
 }
 

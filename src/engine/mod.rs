@@ -4,7 +4,8 @@
 //! atomics, so that a test can choose the order of threads), `log` (segments by location), `heads`
 //! (the versions of the streams used last), `reader` (what is durable), `appender` (the end of the
 //! log), `rotation` (the next segment), `found` (what a commit needs to know, looked up before it is
-//! decided), `commit_queue` (who writes when), `background` (what nobody waits for), `recovery` and
+//! decided), `commit_queue` (who writes when), `watchers` (who waits for something
+//! new), `background` (what nobody waits for), `recovery` and
 //! `tail` (what opening finds and cuts), `directory` (which directory is a store).
 
 #![forbid(unsafe_code)]
@@ -44,6 +45,7 @@ mod tail;
 mod tests;
 mod verify;
 mod waiter;
+mod watchers;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -61,6 +63,7 @@ pub(crate) use reader::Reader;
 pub(crate) use repair::{plan, repair};
 pub(crate) use salvage::{check_empty, plan_salvage, salvage};
 pub(crate) use verify::verify;
+pub(crate) use watchers::Watchers;
 
 use crate::bugs::{self, Bug};
 use crate::clock::Clock;
@@ -151,6 +154,7 @@ impl<D: Disk> Engine<D> {
         let (index, walked) = walk_read_only(&directory)?;
         let findings = findings(&directory, &walked);
         let reader = Arc::new(reader(&directory, index, &walked));
+        reader.watchers().end();
         let sidecar = Arc::new(directory.sidecar(Writing::ReadOnly));
         let Directory { root, identity, .. } = directory;
         Ok(Self { root, identity, reader, sidecar, writer: None, findings })
@@ -259,6 +263,7 @@ impl<D: Disk> Engine<D> {
         let Some(held) = writer.held.lock().take() else { return Ok(()) };
         self.sidecar.close();
         let closed = writer.queue.close();
+        self.reader.watchers().end();
         writer.bell.ring(Call::Stop);
         writer.merging.ring(Call::Stop);
         self.reader.index().stop_merging();

@@ -12,6 +12,8 @@ mod decide;
 mod query;
 mod read;
 mod records;
+mod shared;
+mod watch;
 
 pub use append::{
     AppendResult, CheckFailure, Commit, CommitResult, ExpectedVersion, FailIfMatches, OnDuplicate,
@@ -19,11 +21,11 @@ pub use append::{
 pub use query::{Filter, Query, QueryItem};
 pub use read::{Bound, Direction, EventStream, Events, GlobalRead, ReadOptions, StreamRead};
 pub use records::RecordStore;
+pub use watch::{Watch, Watcher};
 
 pub(crate) use append::StreamAppend;
 pub(crate) use decide::{Decision, View, Write, decide};
-
-use std::sync::Arc;
+pub(crate) use watch::WeakWatcher;
 
 use crate::error::{Error, Result};
 use crate::event::{EventId, NewEvent, RecordedEvent};
@@ -33,8 +35,9 @@ use crate::stream::{StreamId, check_aggregate_type};
 
 /// A store of events.
 ///
-/// Object safe and shared between threads by reference. A backend implements the six required
-/// methods; the others are made from them.
+/// Object safe and shared between threads by reference; a reference, a `Box` and an `Arc` of a store are
+/// the store. A backend implements the six required methods; the others are made from them. A store that
+/// wraps another hands on [`watch`](Self::watch) too, so that who follows it is told and need not ask.
 ///
 /// # Examples
 ///
@@ -164,50 +167,22 @@ pub trait EventStore: Send + Sync {
     fn event_exists(&self, event_id: EventId) -> Result<bool> {
         Ok(self.event(event_id)?.is_some())
     }
+
+    /// Has a watcher called once, as soon as there may be a durable event beyond a position or the
+    /// store is closed. [`Subscription`](crate::Subscription) is made of this and of
+    /// [`read`](Self::read).
+    ///
+    /// A store that does not override this calls nobody, and who follows it asks again and again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] when no event beyond the position will ever come: the store is closed, or open
+    /// for reading only.
+    fn watch(&self, position: GlobalPosition, watcher: &Watcher) -> Result<Watch> {
+        let _ = (position, watcher);
+        Ok(Watch::Unwatched)
+    }
 }
-
-/// A pointer to a store is that store: whoever takes one may be given `&store` or `Arc`.
-macro_rules! pointer {
-    ($pointer:ty) => {
-        impl<S: EventStore + ?Sized> EventStore for $pointer {
-            fn commit(&self, commit: Commit) -> Result<CommitResult> {
-                (**self).commit(commit)
-            }
-
-            fn read_stream(&self, stream: &StreamId, options: StreamRead) -> Result<Events> {
-                (**self).read_stream(stream, options)
-            }
-
-            fn read(&self, query: &Query, options: GlobalRead) -> Result<Events> {
-                (**self).read(query, options)
-            }
-
-            fn load_stream(&self, stream: &StreamId, options: StreamRead) -> Result<EventStream> {
-                (**self).load_stream(stream, options)
-            }
-
-            fn stream_version(&self, stream: &StreamId) -> Result<StreamVersion> {
-                (**self).stream_version(stream)
-            }
-
-            fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {
-                (**self).event(event_id)
-            }
-
-            fn event_exists(&self, event_id: EventId) -> Result<bool> {
-                (**self).event_exists(event_id)
-            }
-
-            fn global_position(&self) -> Result<GlobalPosition> {
-                (**self).global_position()
-            }
-        }
-    };
-}
-
-pointer!(&S);
-pointer!(Arc<S>);
-pointer!(Box<S>);
 
 impl Commit {
     /// Refuses what no backend takes: invalid names, and sizes over the limits (CONTRACT A8).

@@ -14,7 +14,7 @@ use crate::position::{GlobalPosition, StreamVersion};
 use crate::record::{Record, RecordKind};
 use crate::store::{
     Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, RecordStore,
-    StreamRead,
+    StreamRead, Watch, Watcher,
 };
 use crate::stream::StreamId;
 
@@ -141,6 +141,10 @@ impl EventStore for SimulatedStore {
 
     fn global_position(&self) -> Result<GlobalPosition> {
         Ok(self.engine.reader().durable())
+    }
+
+    fn watch(&self, position: GlobalPosition, watcher: &Watcher) -> Result<Watch> {
+        self.engine.reader().watch(position, watcher)
     }
 }
 
