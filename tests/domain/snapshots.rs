@@ -113,7 +113,10 @@ fn whatever_is_wrong_with_a_snapshot_the_events_are_replayed() {
             "of a version that is not there",
             Snapshot { stream_version: version(14), ..good.clone() },
         ),
-        ("of no version", Snapshot { stream_version: version(0), ..good.clone() }),
+        (
+            "of no version",
+            Snapshot { stream_version: version(0), last_event_id: event_at(1), ..good.clone() },
+        ),
         ("of another version", Snapshot { stream_version: version(9), ..good.clone() }),
         ("of another history", Snapshot { last_event_id: EventId::generate(), ..good.clone() }),
         ("of another event", Snapshot { last_event_id: event_at(9), ..good.clone() }),
@@ -177,22 +180,36 @@ fn a_snapshot_on_disk_has_the_bytes_that_it_is_published_with() {
 #[derive(Default)]
 struct Gated {
     store: MemoryStore,
-    is_open: Mutex<bool>,
-    opened: Condvar,
+    gate: Mutex<Gate>,
+    changed: Condvar,
     fails: AtomicBool,
+}
+
+#[derive(Default)]
+struct Gate {
+    is_open: bool,
+    /// How many writes have come to it.
+    arrivals: u32,
 }
 
 impl Gated {
     fn open(&self) {
-        *self.is_open.lock().unwrap() = true;
-        self.opened.notify_all();
+        self.gate.lock().unwrap().is_open = true;
+        self.changed.notify_all();
+    }
+
+    fn wait_for_an_arrival(&self) {
+        let gate = self.gate.lock().unwrap();
+        drop(self.changed.wait_while(gate, |gate| gate.arrivals == 0).unwrap());
     }
 }
 
 impl RecordStore for Gated {
     fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> annals::Result<()> {
-        let is_open = self.is_open.lock().unwrap();
-        drop(self.opened.wait_while(is_open, |is_open| !*is_open).unwrap());
+        let mut gate = self.gate.lock().unwrap();
+        gate.arrivals += 1;
+        self.changed.notify_all();
+        drop(self.changed.wait_while(gate, |gate| !gate.is_open).unwrap());
         if self.fails.load(Ordering::SeqCst) {
             return Err(Error::ReadOnly);
         }
@@ -259,7 +276,10 @@ fn an_older_snapshot_does_not_take_the_place_of_a_newer_one_that_waits() {
         state: Bytes::new(),
     };
     let found = || snapshots.load(&stream()).unwrap().stream_version.get();
-    for number in [1, 5, 3] {
+    snapshots.save(&stream(), at(1));
+    gated.wait_for_an_arrival();
+    assert_eq!(found(), 1, "it is found while it is being written");
+    for number in [5, 3] {
         snapshots.save(&stream(), at(number));
     }
     assert_eq!(found(), 5);
