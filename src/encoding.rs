@@ -6,8 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+use std::marker::PhantomData;
+
 use bincode::config::{Configuration, LittleEndian, Varint};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeSeed;
+use serde::{Deserialize, Serialize};
 
 use crate::limits::RECORD_BYTES_MAX;
 
@@ -41,8 +44,16 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodingError> 
 }
 
 /// Decodes a value that fills `bytes` to the last one.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EncodingError> {
-    let (value, consumed) = bincode::serde::decode_from_slice(bytes, settings())?;
+pub(crate) fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, EncodingError> {
+    decode_seed(PhantomData, bytes)
+}
+
+/// As [`decode`], where the seed says what the value is made of beside the bytes.
+pub(crate) fn decode_seed<'de, S: DeserializeSeed<'de>>(
+    seed: S,
+    bytes: &'de [u8],
+) -> Result<S::Value, EncodingError> {
+    let (value, consumed) = bincode::serde::seed_decode_from_slice(seed, bytes, settings())?;
     match bytes.len() - consumed {
         0 => Ok(value),
         trailing => Err(EncodingError::Trailing(trailing)),
@@ -50,7 +61,9 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EncodingErr
 }
 
 /// Decodes the content of a record, which fills `bytes` to the last one.
-pub(crate) fn decode_record<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EncodingError> {
+pub(crate) fn decode_record<T: serde::de::DeserializeOwned>(
+    bytes: &[u8],
+) -> Result<T, EncodingError> {
     let settings = bincode::config::standard().with_limit::<DECODED_RECORD_BYTES_MAX>();
     let (value, consumed) = bincode::serde::decode_from_slice(bytes, settings)?;
     match bytes.len() - consumed {

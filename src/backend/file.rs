@@ -3,10 +3,12 @@
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::domain::StoredSnapshots;
 use crate::engine::{
     self, Engine, EngineOptions, Finding, RepairReport, VerifyReport, Workers, verify,
 };
@@ -18,6 +20,7 @@ use crate::io::{Disk, ReadMode, RealDisk};
 use crate::limits::{Limits, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::record::{Record, RecordKind};
+use crate::sidecar::Sidecar;
 use crate::store::{
     Claim, Claims, Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query,
     RecordStore, StreamRead, Watch, Watcher,
@@ -178,6 +181,12 @@ pub struct Stats {
 /// ```
 pub struct FileStore {
     engine: Engine<RealDisk>,
+    records: Arc<Records>,
+}
+
+/// The records alone, for those who may outlive the store.
+struct Records {
+    sidecar: Arc<Sidecar<RealDisk>>,
     claims: Claims,
 }
 
@@ -225,7 +234,8 @@ impl FileStore {
     }
 
     fn over(engine: Engine<RealDisk>) -> Self {
-        Self { engine, claims: Claims::default() }
+        let sidecar = Arc::clone(engine.sidecar());
+        Self { engine, records: Arc::new(Records { sidecar, claims: Claims::default() }) }
     }
 
     /// Checks every byte of the store at a path. Changes nothing, and works beside a writer.
@@ -326,6 +336,12 @@ impl FileStore {
         self.engine.findings()
     }
 
+    /// Returns a place for snapshots of aggregates in the store's own directory, with a thread that writes
+    /// them. One is enough for all repositories; once the store is closed it takes no more.
+    pub fn snapshots(&self) -> StoredSnapshots {
+        StoredSnapshots::new(Arc::clone(&self.records) as Arc<dyn RecordStore>)
+    }
+
     /// Returns the store's directory.
     pub fn path(&self) -> &Path {
         self.engine.root().path()
@@ -406,15 +422,33 @@ impl EventStore for FileStore {
 
 impl RecordStore for FileStore {
     fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> Result<()> {
-        self.engine.sidecar().write(kind, name, content)
+        self.records.write_record(kind, name, content)
     }
 
     fn read_record(&self, kind: RecordKind, name: &str) -> Result<Record> {
-        self.engine.sidecar().read(kind, name)
+        self.records.read_record(kind, name)
     }
 
     fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
-        self.engine.sidecar().remove(kind, name)
+        self.records.remove_record(kind, name)
+    }
+
+    fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {
+        self.records.claim(kind, name)
+    }
+}
+
+impl RecordStore for Records {
+    fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> Result<()> {
+        self.sidecar.write(kind, name, content)
+    }
+
+    fn read_record(&self, kind: RecordKind, name: &str) -> Result<Record> {
+        self.sidecar.read(kind, name)
+    }
+
+    fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
+        self.sidecar.remove(kind, name)
     }
 
     fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {

@@ -99,7 +99,7 @@ pub(crate) struct Engine<D: Disk> {
     root: D,
     identity: StoreFile,
     reader: Arc<Reader<D>>,
-    sidecar: Sidecar<D>,
+    sidecar: Arc<Sidecar<D>>,
     /// `None` in a store that is open for reading only.
     writer: Option<Writer<D>>,
     findings: Vec<Finding>,
@@ -155,7 +155,7 @@ impl<D: Disk> Engine<D> {
         let findings = findings(&directory, &walked);
         let reader = Arc::new(reader(&directory, index, &walked));
         reader.watchers().end();
-        let sidecar = directory.sidecar(Writing::ReadOnly);
+        let sidecar = Arc::new(directory.sidecar(Writing::ReadOnly));
         let Directory { root, identity, .. } = directory;
         Ok(Self { root, identity, reader, sidecar, writer: None, findings })
     }
@@ -169,7 +169,7 @@ impl<D: Disk> Engine<D> {
         let findings = findings(&directory, &walked);
         let active = walked.segments.last().map(Arc::clone).ok_or(Error::Closed)?;
         let reader = Arc::new(reader(&directory, Arc::clone(&index), &walked));
-        let sidecar = directory.sidecar(Writing::Allowed);
+        let sidecar = Arc::new(directory.sidecar(Writing::Allowed));
         let Directory { root, log, identity, lock, .. } = directory;
         let bell = Arc::new(Bell::default());
         let spare = walked.spare.take();
@@ -218,7 +218,7 @@ impl<D: Disk> Engine<D> {
     }
 
     /// Returns the records beside the log.
-    pub(crate) fn sidecar(&self) -> &Sidecar<D> {
+    pub(crate) fn sidecar(&self) -> &Arc<Sidecar<D>> {
         &self.sidecar
     }
 

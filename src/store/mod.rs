@@ -25,6 +25,7 @@ pub use read::{Bound, Direction, EventStream, Events, GlobalRead, ReadOptions, S
 pub use records::RecordStore;
 pub use watch::{Watch, Watcher};
 
+pub(crate) use append::StreamAppend;
 pub(crate) use decide::{Decision, View, Write, decide};
 pub(crate) use watch::WeakWatcher;
 
