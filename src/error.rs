@@ -11,15 +11,16 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::event::EventId;
+use crate::event::{ContentType, EventId, RecordedEvent};
 use crate::position::{GlobalPosition, StreamVersion};
+use crate::record::{RecordKind, Unusable};
 use crate::store::{CheckFailure, ExpectedVersion};
-use crate::stream::{StreamId, shown};
+use crate::stream::{StreamId, TenantId, shown};
 
 /// What a fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-type Source = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Everything that can go wrong.
 ///
@@ -151,6 +152,39 @@ pub enum Error {
     #[error("payload: {0}")]
     Payload(#[source] Source),
 
+    /// A recorded event can not be read as an event of the domain.
+    ///
+    /// What to do: see [`DecodeFailure`], which says for each cause what is missing.
+    #[error(
+        "event {global_position}, {event_type} with schema version {event_version}, can not be decoded: \
+         {cause}"
+    )]
+    Decode {
+        /// Where the event is recorded.
+        global_position: GlobalPosition,
+        /// Its event type.
+        event_type: String,
+        /// The version of its schema.
+        event_version: u32,
+        /// Why not.
+        #[source]
+        cause: DecodeFailure,
+    },
+
+    /// An event of one tenant was to be recorded in a stream of another; nothing was written.
+    ///
+    /// What to do: use the tenant that the stream belongs to, or another id.
+    #[error(
+        "events of {} can not be recorded in stream {stream}, which holds events of others",
+        shown_tenant(tenant.as_ref())
+    )]
+    OtherTenant {
+        /// The stream.
+        stream: StreamId,
+        /// The tenant for whom something was to be recorded; `None` for events of no tenant.
+        tenant: Option<TenantId>,
+    },
+
     /// There is no room on the device for the next segment; nothing was written.
     ///
     /// What to do: make room and retry; the store goes on by itself.
@@ -207,6 +241,76 @@ pub enum Error {
         offset: u64,
         /// What the system said.
         source: io::Error,
+    },
+
+    /// Somebody is to go on behind an event that the store does not have.
+    ///
+    /// What to do: see whether this is the store that the position comes from. If it was restored from a
+    /// backup, what followed it may have seen events that are not there any more: begin anew.
+    #[error("the log ends at position {end}, before position {position}")]
+    BeyondEnd {
+        /// The position of the event that is not there.
+        position: GlobalPosition,
+        /// The last position of the store.
+        end: GlobalPosition,
+    },
+
+    /// Somebody else works under the name already.
+    ///
+    /// What to do: end the other one first; one at a time runs a projection.
+    #[error("the {kind} \"{name}\" is in use already")]
+    Claimed {
+        /// What it is.
+        kind: RecordKind,
+        /// Its name.
+        name: String,
+    },
+
+    /// The kept state of a projection has another version than the projection.
+    ///
+    /// What to do: make it anew with [`Rebuild`](crate::Rebuild).
+    #[error(
+        "the state of projection \"{projection}\" has version {found}, not {expected}: make it anew"
+    )]
+    StateVersion {
+        /// The name of the projection.
+        projection: String,
+        /// The version that was kept.
+        found: u32,
+        /// The version that the projection has.
+        expected: u32,
+    },
+
+    /// An event could not be handled by a projection, which has stopped before it. Nothing of the event
+    /// is in the state.
+    ///
+    /// What to do: correct what the source says and run it again: it goes on with this event. Or run it
+    /// with [`OnFailure::SetAside`](crate::OnFailure::SetAside).
+    #[error(
+        "projection \"{projection}\" has stopped before position {position} after {attempts} attempts: {source}"
+    )]
+    ProjectionStopped {
+        /// The name of the projection.
+        projection: String,
+        /// The position of the event.
+        position: GlobalPosition,
+        /// How often it was tried.
+        attempts: u32,
+        /// What the handler said.
+        source: Source,
+    },
+
+    /// A record beside the log is there and can not be used.
+    ///
+    /// What to do: remove the record, which makes who wrote it begin anew, or restore it.
+    #[error("the {kind} record \"{name}\" can not be used: {reason}")]
+    RecordUnusable {
+        /// The kind of the record.
+        kind: RecordKind,
+        /// The name of the record.
+        name: String,
+        /// What is wrong with it.
+        reason: Unusable,
     },
 
     /// There is no store at the path.
@@ -284,6 +388,60 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// Why a recorded event can not be read as an event of the domain.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeFailure {
+    /// The event belongs to an aggregate of another type.
+    ///
+    /// What to do: read only events of the type that is expected, or decode with a
+    /// [`Registry`](crate::Registry) that knows all that is read.
+    #[error("it belongs to an aggregate of type {actual}, and {expected} is expected")]
+    AggregateType {
+        /// The aggregate type of the event.
+        actual: String,
+        /// The aggregate type whose events are read.
+        expected: &'static str,
+    },
+    /// No event of this type is known.
+    ///
+    /// What to do: add it to those of the domain; one that was renamed takes its old name with
+    /// `#[serde(alias = "...")]`.
+    #[error("the event type is not known; known are {}", known.join(", "))]
+    UnknownEventType {
+        /// The event types that are known.
+        known: Vec<String>,
+    },
+    /// No upcaster leads on from an old version of the schema.
+    ///
+    /// What to do: add the upcaster from `version`.
+    #[error("there is no upcaster from schema version {version} to {}", version + 1)]
+    MissingUpcaster {
+        /// The version from which nothing leads on.
+        version: u32,
+    },
+    /// The event was recorded with a schema that is newer than the newest known.
+    ///
+    /// What to do: read it with the version of the program that recorded it, or a later one.
+    #[error("the newest schema version known is {newest_known}")]
+    NewerSchema {
+        /// The newest version that is known.
+        newest_known: u32,
+    },
+    /// The payload is encoded in a way that is not known here.
+    ///
+    /// What to do: read payloads that only the application understands with
+    /// [`RecordedEvent::payload`](crate::RecordedEvent::payload); those as JSON need the feature `json`.
+    #[error("its payload is {0:?}")]
+    ContentType(ContentType),
+    /// The payload is no value of the type that is expected.
+    ///
+    /// What to do: see what has changed in the type since the event was recorded, and bridge it with an
+    /// upcaster.
+    #[error("{0}")]
+    Payload(#[source] Source),
 }
 
 /// In what two events with the same id differ.
@@ -381,6 +539,7 @@ impl Error {
                 | Self::Limit { .. }
                 | Self::InvalidName { .. }
                 | Self::NoSpace { .. }
+                | Self::OtherTenant { .. }
         )
     }
 
@@ -390,6 +549,16 @@ impl Error {
 
     pub(crate) fn payload(source: impl Into<Source>) -> Self {
         Self::Payload(source.into())
+    }
+
+    /// Says of a recorded event why it can not be read as an event of the domain.
+    pub(crate) fn decode(event: &RecordedEvent, cause: DecodeFailure) -> Self {
+        Self::Decode {
+            global_position: event.global_position(),
+            event_type: event.event_type().to_owned(),
+            event_version: event.event_version(),
+            cause,
+        }
     }
 
     /// Wraps what the system said of a file; a full device has an error of its own.
@@ -412,4 +581,8 @@ impl From<Damage> for Error {
 
 fn shown_failures(failures: &[CheckFailure]) -> String {
     failures.iter().map(CheckFailure::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn shown_tenant(tenant: Option<&TenantId>) -> String {
+    tenant.map_or_else(|| "no tenant".to_owned(), |tenant| format!("tenant {tenant}"))
 }

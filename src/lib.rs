@@ -44,7 +44,7 @@
 //!
 //! None is on by default.
 //!
-//! - `json`: payloads as JSON, `NewEvent::json` and `RecordedEvent::decode_json`.
+//! - `json`: payloads as JSON, `Codec::json`, `NewEvent::json` and `RecordedEvent::decode_json`.
 //! - `cli`: the program `annals`.
 //! - `testing`: the conformance suite, to hold a store that wraps one of these to the contract.
 //!
@@ -53,8 +53,10 @@
 //! [`EventStore`] is the contract, [`FileStore`] the store on disk and [`MemoryStore`] the one for
 //! tests. [`NewEvent`] and [`RecordedEvent`] are an event before and after it is recorded, [`Commit`]
 //! appends to several streams at once, [`ReadOptions`] says what is read, and [`Error`] what to do when
-//! something fails. The folder `docs` of the repository has the contract clause by clause, the
-//! architecture, the format on disk, and runnable examples.
+//! something fails. On the store stand typed events ([`DomainEvent`], [`Codec`], [`Upcasters`]),
+//! aggregates ([`Aggregate`], [`Repository`], [`Root`]) and [`Snapshot`]s; a [`Subscription`] follows the store, and a
+//! [`Projection`] makes state of its events. The folder `docs` of the repository has the contract clause by
+//! clause, the architecture, the format on disk, and runnable examples.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
@@ -62,6 +64,8 @@ mod backend;
 mod bugs;
 mod chance;
 mod clock;
+mod codec;
+mod domain;
 mod encoding;
 mod engine;
 mod error;
@@ -71,9 +75,13 @@ mod index;
 mod io;
 pub mod limits;
 mod position;
+mod projection;
+mod record;
 mod segment;
+mod sidecar;
 mod store;
 mod stream;
+mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timestamp;
@@ -81,16 +89,27 @@ mod timestamp;
 pub use backend::file::{FileStore, Options, Reading, Stats, Submitted};
 pub use backend::memory::MemoryStore;
 pub use clock::{Clock, ClockHand};
+pub use codec::{Codec, DomainEvent, Registry, Upcasters};
+pub use domain::{
+    Aggregate, CommandError, Context, IntoEvents, MemorySnapshots, Outcome, Repository, Root,
+    Scenario, Snapshot, SnapshotPolicy, SnapshotStore, Snapshotted, StoredSnapshots, TenantStore,
+};
 pub use engine::{Durability, Finding, RepairReport, RepairStep, Severity, VerifyReport};
-pub use error::{Damage, Difference, Error, PoisonCause, Result};
+pub use error::{Damage, DecodeFailure, Difference, Error, PoisonCause, Result};
 pub use event::{ContentType, EventId, Metadata, NewEvent, RecordedEvent};
 pub use position::{GlobalPosition, StreamVersion};
+pub use projection::{
+    DeadLetter, Handled, OnFailure, Progress, Projection, ProjectionOptions, ProjectionRunner,
+    ProjectionView, Rebuild, Redriven, Retries,
+};
+pub use record::{Record, RecordKind, Unusable};
 pub use store::{
-    AppendResult, Bound, CheckFailure, Commit, CommitResult, Direction, EventStore, EventStream,
-    Events, ExpectedVersion, FailIfMatches, Filter, GlobalRead, OnDuplicate, Query, QueryItem,
-    ReadOptions, StreamRead,
+    AppendResult, Bound, CheckFailure, Claim, Claims, Commit, CommitResult, Direction, EventStore,
+    EventStream, Events, ExpectedVersion, FailIfMatches, Filter, GlobalRead, OnDuplicate, Query,
+    QueryItem, ReadOptions, RecordStore, StreamRead, Watch, Watcher,
 };
 pub use stream::{ActorId, AggregateId, IdRef, StreamId, TenantId};
+pub use subscription::{Checkpoint, Delivery, Start, StopHandle, Subscription};
 pub use timestamp::Timestamp;
 
 /// The texts of the repository, so that `cargo test` compiles the code in them.

@@ -24,11 +24,16 @@ const FLOORS: &[Floor] = &[
     Floor {
         name: "testing",
         modules: &["testing"],
-        below: &["backend", "engine", "store", "index", "segment", "io", "format", "vocabulary"],
+        below: &["backend", "engine", "projection", "sidecar", "index", "segment", "io", "format"],
     },
-    Floor { name: "backend", modules: &["backend"], below: &["store", "engine"] },
+    Floor { name: "backend", modules: &["backend"], below: &["domain", "engine"] },
+    Floor { name: "domain", modules: &["domain"], below: &["codec"] },
+    Floor { name: "codec", modules: &["codec"], below: &["store"] },
+    Floor { name: "projection", modules: &["projection"], below: &["subscription"] },
+    Floor { name: "subscription", modules: &["subscription"], below: &["store"] },
     Floor { name: "store", modules: &["store"], below: &["vocabulary"] },
-    Floor { name: "engine", modules: &["engine"], below: &["store", "index"] },
+    Floor { name: "engine", modules: &["engine"], below: &["store", "index", "sidecar"] },
+    Floor { name: "sidecar", modules: &["sidecar"], below: &["io", "format"] },
     Floor { name: "index", modules: &["index"], below: &["segment"] },
     Floor { name: "segment", modules: &["segment"], below: &["io", "format"] },
     Floor { name: "io", modules: &["io"], below: &["vocabulary"] },
@@ -44,6 +49,7 @@ const FLOORS: &[Floor] = &[
             "event",
             "limits",
             "position",
+            "record",
             "stream",
             "timestamp",
         ],
@@ -320,6 +326,8 @@ fn no_test_waits_for_time_to_pass() {
 fn every_text_with_rust_code_is_compiled_as_a_doc_test() {
     let face = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let texts = ["README.md".to_owned()].into_iter().chain(files_below("docs"));
+    // The chapters of the tutorial show passages of the examples: tests/examples/chapters.rs.
+    let texts = texts.filter(|file| !file.starts_with("docs/tutorial/"));
     let with_code = texts.filter(|file| {
         file.ends_with(".md") && fs::read_to_string(root().join(file)).unwrap().contains("```rust")
     });

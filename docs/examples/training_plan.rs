@@ -17,7 +17,10 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use annals::{Error, EventStore, ExpectedVersion, FileStore, NewEvent, ReadOptions, StreamId};
+use annals::{
+    Aggregate, AggregateId, Codec, DomainEvent, Error, EventStore, FileStore, ReadOptions,
+    Repository,
+};
 use serde::{Deserialize, Serialize};
 
 type Outcome<T = ()> = Result<T, Box<dyn StdError>>;
@@ -37,7 +40,7 @@ fn main() -> Outcome {
 
 /// Gives the commands of one run and prints what they led to.
 pub(crate) fn train(store: &dyn EventStore, out: &mut dyn Write) -> Outcome {
-    let plans = TrainingPlanRepository { store };
+    let plans = Plans::new(store);
     writeln!(out, "Events recorded before: {}", store.global_position()?)?;
 
     heading(out, "Commands")?;
@@ -45,10 +48,10 @@ pub(crate) fn train(store: &dyn EventStore, out: &mut dyn Write) -> Outcome {
     work_on(&plans, "plan-002", "First ten kilometres", out)?;
 
     heading(out, "Two coaches, one plan")?;
-    two_coaches(&plans, "plan-001", out)?;
+    two_coaches(&plans, &AggregateId::new("plan-001")?, out)?;
 
     heading(out, "History of plan-001")?;
-    print_history(store, "plan-001", out)?;
+    print_history(&plans, &AggregateId::new("plan-001")?, out)?;
 
     heading(out, "Global log")?;
     print_global_log(store, out)
@@ -64,15 +67,8 @@ enum PlanEvent {
     WorkoutScheduled { day: u32, workout: String },
 }
 
-impl PlanEvent {
-    /// Returns the name under which the event is recorded: it stays when the variant is renamed.
-    fn event_type(&self) -> &'static str {
-        match self {
-            Self::TrainingPlanCreated { .. } => "TrainingPlanCreated",
-            Self::TrainingBlockAdded { .. } => "TrainingBlockAdded",
-            Self::WorkoutScheduled { .. } => "WorkoutScheduled",
-        }
-    }
+impl DomainEvent for PlanEvent {
+    const AGGREGATE_TYPE: &'static str = "TrainingPlan";
 }
 
 impl fmt::Display for PlanEvent {
@@ -88,87 +84,28 @@ impl fmt::Display for PlanEvent {
 // ---------------------------------------------------------------------------------- Aggregate
 
 /// Why a training plan refuses a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Rejection {
+    #[error("the plan exists already")]
     AlreadyCreated,
+    #[error("the plan does not exist yet")]
     NotCreated,
+    #[error("the plan has no training block yet")]
     NoTrainingBlock,
+    #[error("day {day} is taken by: {workout}")]
     DayTaken { day: u32, workout: String },
 }
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AlreadyCreated => f.write_str("the plan exists already"),
-            Self::NotCreated => f.write_str("the plan does not exist yet"),
-            Self::NoTrainingBlock => f.write_str("the plan has no training block yet"),
-            Self::DayTaken { day, workout } => write!(f, "day {day} is taken by: {workout}"),
-        }
-    }
-}
-
-impl StdError for Rejection {}
 
 /// A training plan: its state is what its events made of it.
 #[derive(Debug, Default)]
 struct TrainingPlan {
-    id: String,
     goal: Option<String>,
     blocks: Vec<String>,
     workouts: BTreeMap<u32, String>,
-    version: u64,
-    uncommitted_events: Vec<PlanEvent>,
 }
 
-impl TrainingPlan {
-    fn new(id: &str) -> Self {
-        Self { id: id.to_owned(), ..Self::default() }
-    }
-
-    /// Brings a plan to the state that its recorded events lead to.
-    fn from_events(id: &str, events: impl IntoIterator<Item = PlanEvent>) -> Self {
-        let mut plan = Self::new(id);
-        events.into_iter().for_each(|event| plan.apply(&event));
-        plan
-    }
-
-    fn create_plan(&mut self, goal: &str) -> Result<(), Rejection> {
-        if self.goal.is_some() {
-            return Err(Rejection::AlreadyCreated);
-        }
-        self.raise(PlanEvent::TrainingPlanCreated { goal: goal.to_owned() });
-        Ok(())
-    }
-
-    fn add_training_block(&mut self, block: &str, weeks: u32) -> Result<(), Rejection> {
-        if self.goal.is_none() {
-            return Err(Rejection::NotCreated);
-        }
-        self.raise(PlanEvent::TrainingBlockAdded { block: block.to_owned(), weeks });
-        Ok(())
-    }
-
-    fn schedule_workout(&mut self, day: u32, workout: &str) -> Result<(), Rejection> {
-        if self.blocks.is_empty() {
-            return Err(Rejection::NoTrainingBlock);
-        }
-        if let Some(workout) = self.workouts.get(&day) {
-            return Err(Rejection::DayTaken { day, workout: workout.clone() });
-        }
-        self.raise(PlanEvent::WorkoutScheduled { day, workout: workout.to_owned() });
-        Ok(())
-    }
-
-    /// Returns the first day after every workout that is scheduled.
-    fn free_day(&self) -> u32 {
-        self.workouts.last_key_value().map_or(1, |(day, _)| day + 1)
-    }
-
-    /// Takes an event that a command led to: it changes the state now and is recorded by `save`.
-    fn raise(&mut self, event: PlanEvent) {
-        self.apply(&event);
-        self.uncommitted_events.push(event);
-    }
+impl Aggregate for TrainingPlan {
+    type Event = PlanEvent;
 
     fn apply(&mut self, event: &PlanEvent) {
         match event {
@@ -178,113 +115,104 @@ impl TrainingPlan {
                 self.workouts.insert(*day, workout.clone());
             }
         }
-        self.version += 1;
-    }
-
-    fn mark_events_as_committed(&mut self) {
-        self.uncommitted_events.clear();
     }
 }
 
-// --------------------------------------------------------------------------------- Repository
-
-/// Loads and saves training plans; the only part that knows streams and versions.
-struct TrainingPlanRepository<'a> {
-    store: &'a dyn EventStore,
-}
-
-impl TrainingPlanRepository<'_> {
-    /// Loads a plan; one that has no events yet is new.
-    fn get(&self, id: &str) -> Outcome<TrainingPlan> {
-        let stream = self.store.load_stream(&stream_of(id)?, ReadOptions::new())?;
-        let events = stream.events().iter().map(annals::RecordedEvent::decode_json);
-        Ok(TrainingPlan::from_events(id, events.collect::<annals::Result<Vec<_>>>()?))
+/// The commands: they look at the state and give an event or a rejection.
+impl TrainingPlan {
+    fn create(&self, goal: &str) -> Result<PlanEvent, Rejection> {
+        match self.goal {
+            Some(_) => Err(Rejection::AlreadyCreated),
+            None => Ok(PlanEvent::TrainingPlanCreated { goal: goal.to_owned() }),
+        }
     }
 
-    /// Records what the commands led to, if nobody else has changed the plan since it was loaded.
-    fn save(&self, plan: &mut TrainingPlan) -> annals::Result<()> {
-        let raised = &plan.uncommitted_events;
-        let events = raised.iter().map(|event| NewEvent::json(event.event_type(), event));
-        let events = events.collect::<annals::Result<Vec<_>>>()?;
-        let expected = ExpectedVersion::exact(plan.version - events.len() as u64);
-        self.store.append(&stream_of(&plan.id)?, expected, events)?;
-        plan.mark_events_as_committed();
-        Ok(())
+    fn add_block(&self, weeks: u32) -> Result<PlanEvent, Rejection> {
+        if self.goal.is_none() {
+            return Err(Rejection::NotCreated);
+        }
+        let block = format!("Block {}", self.blocks.len() + 1);
+        Ok(PlanEvent::TrainingBlockAdded { block, weeks })
     }
-}
 
-fn stream_of(plan_id: &str) -> annals::Result<StreamId> {
-    StreamId::new("TrainingPlan", plan_id)
+    fn schedule(&self, day: u32, workout: &str) -> Result<PlanEvent, Rejection> {
+        if self.blocks.is_empty() {
+            return Err(Rejection::NoTrainingBlock);
+        }
+        match self.workouts.get(&day).cloned() {
+            Some(workout) => Err(Rejection::DayTaken { day, workout }),
+            None => Ok(PlanEvent::WorkoutScheduled { day, workout: workout.to_owned() }),
+        }
+    }
+
+    /// Returns the first day after every workout that is scheduled.
+    fn free_day(&self) -> u32 {
+        self.workouts.last_key_value().map_or(1, |(day, _)| day + 1)
+    }
 }
 
 // ------------------------------------------------------------------------------------ Program
 
+/// Loads and saves training plans.
+type Plans<'a> = Repository<TrainingPlan, &'a dyn EventStore>;
+
 /// Creates a plan in the first run; adds a block and a workout to it in every run.
-fn work_on(
-    plans: &TrainingPlanRepository<'_>,
-    id: &str,
-    goal: &str,
-    out: &mut dyn Write,
-) -> Outcome {
-    let mut plan = plans.get(id)?;
-    if plan.version == 0 {
-        plan.create_plan(goal)?;
+fn work_on(plans: &Plans<'_>, id: &str, goal: &str, out: &mut dyn Write) -> Outcome {
+    let mut plan = plans.load_or_create(&AggregateId::new(id)?)?;
+    if plan.goal.is_none() {
+        plan.execute(|it| it.create(goal))?;
     } else {
-        writeln!(out, "{id} goes on from version {}", plan.version)?;
+        writeln!(out, "{id} goes on from version {}", plan.version())?;
     }
-    let block = format!("Block {}", plan.blocks.len() + 1);
-    plan.add_training_block(&block, 4)?;
-    plan.schedule_workout(plan.free_day(), "Easy run")?;
-    let raised = plan.uncommitted_events.len();
+    plan.execute(|it| it.add_block(4))?;
+    plan.execute(|it| it.schedule(it.free_day(), "Easy run"))?;
+    let raised = plan.uncommitted_events().len();
     plans.save(&mut plan)?;
-    writeln!(out, "{id}: {raised} events saved, now at version {}", plan.version)?;
+    writeln!(out, "{id}: {raised} events saved, now at version {}", plan.version())?;
     Ok(())
 }
 
 /// Lets two coaches load the same plan and give the same day away.
-fn two_coaches(plans: &TrainingPlanRepository<'_>, id: &str, out: &mut dyn Write) -> Outcome {
-    let mut anna = plans.get(id)?;
-    let mut ben = plans.get(id)?;
+fn two_coaches(plans: &Plans<'_>, id: &AggregateId, out: &mut dyn Write) -> Outcome {
+    let mut anna = plans.load_or_create(id)?;
+    let mut ben = plans.load_or_create(id)?;
     let day = anna.free_day();
-    writeln!(out, "Anna and Ben load version {} and both pick day {day}", anna.version)?;
+    writeln!(out, "Anna and Ben load version {} and both pick day {day}", anna.version())?;
 
-    anna.schedule_workout(day, "Intervals (Anna)")?;
+    anna.execute(|plan| plan.schedule(day, "Intervals (Anna)"))?;
     plans.save(&mut anna)?;
-    writeln!(out, "Anna saves version {}", anna.version)?;
+    writeln!(out, "Anna saves version {}", anna.version())?;
 
-    ben.schedule_workout(day, "Long run (Ben)")?;
+    ben.execute(|plan| plan.schedule(day, "Long run (Ben)"))?;
     match plans.save(&mut ben) {
         Err(Error::Conflict { expected, actual, .. }) => {
             writeln!(out, "Ben is refused: expected {expected}, but it is at {actual}")?;
         }
         Err(error) => return Err(error.into()),
-        Ok(()) => return Err("a save at a stale version was accepted".into()),
+        Ok(_) => return Err("a save at a stale version was accepted".into()),
     }
-    retry(plans, id, day, out)
+    decide_anew(plans, id, day, out)
 }
 
 /// Loads the plan again and decides anew: the day that was free may be taken now.
-fn retry(
-    plans: &TrainingPlanRepository<'_>,
-    id: &str,
-    wanted: u32,
-    out: &mut dyn Write,
-) -> Outcome {
-    let mut plan = plans.get(id)?;
-    writeln!(out, "Ben loads version {}", plan.version)?;
-    if let Err(rejection) = plan.schedule_workout(wanted, "Long run (Ben)") {
+fn decide_anew(plans: &Plans<'_>, id: &AggregateId, day: u32, out: &mut dyn Write) -> Outcome {
+    let mut ben = plans.load_or_create(id)?;
+    writeln!(out, "Ben loads version {}", ben.version())?;
+    if let Err(rejection) = ben.execute(|plan| plan.schedule(day, "Long run (Ben)")) {
         writeln!(out, "Ben sees that {rejection}")?;
-        plan.schedule_workout(plan.free_day(), "Long run (Ben)")?;
     }
-    plans.save(&mut plan)?;
-    writeln!(out, "Ben saves version {}", plan.version)?;
+    // All in one: loads, decides and saves, and does so again when somebody else was faster.
+    let ben = plans.execute(id, |plan| plan.schedule(plan.free_day(), "Long run (Ben)"))?;
+    writeln!(out, "Ben saves version {}", ben.version())?;
     Ok(())
 }
 
-fn print_history(store: &dyn EventStore, id: &str, out: &mut dyn Write) -> Outcome {
-    for event in store.read_stream(&stream_of(id)?, ReadOptions::new())? {
+fn print_history(plans: &Plans<'_>, id: &AggregateId, out: &mut dyn Write) -> Outcome {
+    let plan = plans.load_or_create(id)?;
+    let codec = Codec::<PlanEvent>::bincode();
+    for event in plans.store().read_stream(plan.stream(), ReadOptions::new())? {
         let event = event?;
-        writeln!(out, "v{:<3} {}", event.stream_version(), event.decode_json::<PlanEvent>()?)?;
+        writeln!(out, "v{:<3} {}", event.stream_version(), codec.decode(&event)?)?;
     }
     Ok(())
 }
@@ -301,4 +229,50 @@ fn print_global_log(store: &dyn EventStore, out: &mut dyn Write) -> Outcome {
 fn heading(out: &mut dyn Write, text: &str) -> Outcome {
     writeln!(out, "\n{text}\n{}", "-".repeat(text.len()))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    //! The rules of a plan, tested without a store.
+
+    use annals::Scenario;
+
+    use super::*;
+
+    fn created() -> PlanEvent {
+        PlanEvent::TrainingPlanCreated { goal: "Marathon".to_owned() }
+    }
+
+    fn block() -> PlanEvent {
+        PlanEvent::TrainingBlockAdded { block: "Block 1".to_owned(), weeks: 4 }
+    }
+
+    fn workout(day: u32) -> PlanEvent {
+        PlanEvent::WorkoutScheduled { day, workout: "Easy run".to_owned() }
+    }
+
+    #[test]
+    fn a_workout_is_scheduled_on_a_free_day() {
+        Scenario::<TrainingPlan>::given([created(), block(), workout(1)])
+            .when(|plan| plan.schedule(2, "Easy run"))
+            .then(workout(2));
+    }
+
+    #[test]
+    fn a_day_is_given_away_once() {
+        Scenario::<TrainingPlan>::given([created(), block(), workout(1)])
+            .when(|plan| plan.schedule(1, "Long run"))
+            .then_rejected(Rejection::DayTaken { day: 1, workout: "Easy run".to_owned() });
+    }
+
+    #[test]
+    fn a_plan_is_created_before_anything_else() {
+        let nothing = || Scenario::<TrainingPlan>::given([]);
+        nothing().when(|plan| plan.create("Marathon")).then(created());
+        nothing().when(|plan| plan.add_block(4)).then_rejected(Rejection::NotCreated);
+        nothing().when(|plan| plan.schedule(1, "Run")).then_rejected(Rejection::NoTrainingBlock);
+        Scenario::<TrainingPlan>::given([created()])
+            .when(|plan| plan.create("Marathon"))
+            .then_rejected(Rejection::AlreadyCreated);
+    }
 }

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::domain::StoredSnapshots;
 use crate::engine::{
     self, Durability, Engine, EngineOptions, Finding, RepairReport, Submission, VerifyReport,
     Workers, verify,
@@ -18,8 +20,11 @@ use crate::index::MEMTABLE_EVENTS_MAX;
 use crate::io::{Disk, ReadMode, RealDisk};
 use crate::limits::{Limits, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::position::{GlobalPosition, StreamVersion};
+use crate::record::{Record, RecordKind};
+use crate::sidecar::Sidecar;
 use crate::store::{
-    Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, StreamRead,
+    Claim, Claims, Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query,
+    RecordStore, StreamRead, Watch, Watcher,
 };
 use crate::stream::StreamId;
 
@@ -151,6 +156,10 @@ pub struct Stats {
     pub disk_bytes: u64,
     /// Bytes that the index takes up on the disk.
     pub index_bytes: u64,
+    /// Records beside the log: snapshots, checkpoints, states of projections.
+    pub records: u64,
+    /// Bytes that they take up on the disk.
+    pub record_bytes: u64,
     /// The identity of the store, chosen when it was made.
     pub store_id: Uuid,
     /// The version of the format on disk.
@@ -181,6 +190,13 @@ pub struct Stats {
 /// ```
 pub struct FileStore {
     engine: Engine<RealDisk>,
+    records: Arc<Records>,
+}
+
+/// The records alone, for those who may outlive the store.
+struct Records {
+    sidecar: Arc<Sidecar<RealDisk>>,
+    claims: Claims,
 }
 
 impl FileStore {
@@ -212,7 +228,7 @@ impl FileStore {
         let workers = Workers::Threads;
         let options =
             EngineOptions { segment_bytes, limits, clock, memtable_events, workers, durability };
-        Engine::open(root, &options).map(|engine| Self { engine })
+        Engine::open(root, &options).map(Self::over)
     }
 
     /// Opens a store for reading as it is now, beside a writer if there is one. Changes nothing.
@@ -225,7 +241,12 @@ impl FileStore {
     ///
     /// [`Error::Missing`] when there is no store at the path; otherwise as [`open`](Self::open).
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
-        Engine::open_read_only(existing(path.as_ref())?).map(|engine| Self { engine })
+        Engine::open_read_only(existing(path.as_ref())?).map(Self::over)
+    }
+
+    fn over(engine: Engine<RealDisk>) -> Self {
+        let sidecar = Arc::clone(engine.sidecar());
+        Self { engine, records: Arc::new(Records { sidecar, claims: Claims::default() }) }
     }
 
     /// Checks every byte of the store at a path. Changes nothing, and works beside a writer.
@@ -326,6 +347,12 @@ impl FileStore {
         self.engine.findings()
     }
 
+    /// Returns a place for snapshots of aggregates in the store's own directory, with a thread that writes
+    /// them. One is enough for all repositories; once the store is closed it takes no more.
+    pub fn snapshots(&self) -> StoredSnapshots {
+        StoredSnapshots::new(Arc::clone(&self.records) as Arc<dyn RecordStore>)
+    }
+
     /// Returns the store's directory.
     pub fn path(&self) -> &Path {
         self.engine.root().path()
@@ -346,6 +373,8 @@ impl FileStore {
             log_bytes: sizes.log_bytes,
             disk_bytes: sizes.disk_bytes,
             index_bytes: sizes.index_bytes,
+            records: sizes.records.records,
+            record_bytes: sizes.records.disk_bytes,
             store_id: self.engine.identity().store_id,
             format_version: FORMAT_VERSION,
         })
@@ -397,13 +426,14 @@ impl FileStore {
     }
 
     /// Waits for commits that are under way, marks the log as cleanly closed, and gives the store
-    /// free for others. Events and iterators that were read before stay usable.
+    /// free for others. Subscriptions end once they have delivered what is there; events and iterators
+    /// that were read before stay usable, and so does reading. Closing again does nothing.
     ///
     /// # Errors
     ///
     /// [`Error::Poisoned`] when an earlier write failed, [`Error::OutcomeUnknown`] when marking
     /// fails. The store is closed all the same.
-    pub fn close(self) -> Result<()> {
+    pub fn close(&self) -> Result<()> {
         self.engine.close()
     }
 }
@@ -467,6 +497,46 @@ impl EventStore for FileStore {
 
     fn global_position(&self) -> Result<GlobalPosition> {
         Ok(self.engine.reader().durable())
+    }
+
+    fn watch(&self, position: GlobalPosition, watcher: &Watcher) -> Result<Watch> {
+        self.engine.reader().watch(position, watcher)
+    }
+}
+
+impl RecordStore for FileStore {
+    fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> Result<()> {
+        self.records.write_record(kind, name, content)
+    }
+
+    fn read_record(&self, kind: RecordKind, name: &str) -> Result<Record> {
+        self.records.read_record(kind, name)
+    }
+
+    fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
+        self.records.remove_record(kind, name)
+    }
+
+    fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {
+        self.records.claim(kind, name)
+    }
+}
+
+impl RecordStore for Records {
+    fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> Result<()> {
+        self.sidecar.write(kind, name, content)
+    }
+
+    fn read_record(&self, kind: RecordKind, name: &str) -> Result<Record> {
+        self.sidecar.read(kind, name)
+    }
+
+    fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
+        self.sidecar.remove(kind, name)
+    }
+
+    fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {
+        self.claims.claim(kind, name)
     }
 }
 

@@ -11,19 +11,22 @@
 //! 2. Lists grow only while the state is locked for writing: whoever holds it for reading sees whole
 //!    commits.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::clock::Clock;
+use crate::engine::Watchers;
 use crate::error::Result;
 use crate::event::{EventId, RecordedEvent};
 use crate::limits::Limits;
 use crate::position::{GlobalPosition, StreamVersion};
+use crate::record::{Record, RecordKind, check_content, check_name};
 use crate::store::{
-    Commit, CommitResult, Decision, Direction, EventStore, Events, GlobalRead, Query, ReadOptions,
-    StreamRead, View, Write, decide,
+    Claim, Claims, Commit, CommitResult, Decision, Direction, EventStore, Events, GlobalRead,
+    Query, ReadOptions, RecordStore, StreamRead, View, Watch, Watcher, Write, decide,
 };
 use crate::stream::{AggregateId, StreamId};
 use crate::timestamp::Timestamp;
@@ -48,6 +51,9 @@ use crate::timestamp::Timestamp;
 #[doc(alias = "InMemoryEventStore")]
 pub struct MemoryStore {
     state: RwLock<State>,
+    records: RwLock<BTreeMap<(RecordKind, String), Bytes>>,
+    claims: Claims,
+    watchers: Watchers,
     clock: Clock,
     limits: Limits,
 }
@@ -79,7 +85,7 @@ impl MemoryStore {
     /// let store = MemoryStore::with(clock, limits);
     /// ```
     pub fn with(clock: Clock, limits: Limits) -> Self {
-        Self { state: RwLock::default(), clock, limits: limits.capped() }
+        Self { clock, limits: limits.capped(), ..Self::default() }
     }
 
     /// Returns all events, collected, in global order.
@@ -106,10 +112,11 @@ impl MemoryStore {
         ids.filter(|id: &AggregateId| seen.insert(id.clone())).collect()
     }
 
-    /// Forgets everything, as if the store were new: positions start again at 1. A read that is
-    /// going on is not disturbed.
+    /// Forgets everything, as if the store were new: positions start again at 1, and records are gone.
+    /// A read that is going on is not disturbed; a subscription waits for positions that come again.
     pub fn clear(&self) {
         *self.state.write() = State::default();
+        self.records.write().clear();
     }
 }
 
@@ -123,6 +130,8 @@ impl EventStore for MemoryStore {
         for (stream, event) in events.collect::<Result<Vec<_>>>()? {
             state.add(stream, event);
         }
+        drop(state);
+        self.watchers.call_all();
         Ok(result)
     }
 
@@ -156,6 +165,36 @@ impl EventStore for MemoryStore {
 
     fn global_position(&self) -> Result<GlobalPosition> {
         Ok(self.state.read().global_position())
+    }
+
+    fn watch(&self, position: GlobalPosition, watcher: &Watcher) -> Result<Watch> {
+        self.watchers.watch(watcher, || self.state.read().global_position() > position)
+    }
+}
+
+impl RecordStore for MemoryStore {
+    fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> Result<()> {
+        check_name(name)?;
+        check_content(content)?;
+        self.records.write().insert((kind, name.to_owned()), Bytes::copy_from_slice(content));
+        Ok(())
+    }
+
+    fn read_record(&self, kind: RecordKind, name: &str) -> Result<Record> {
+        check_name(name)?;
+        let records = self.records.read();
+        let content = records.get(&(kind, name.to_owned()));
+        Ok(content.map_or(Record::Absent, |content| Record::Found(content.clone())))
+    }
+
+    fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
+        check_name(name)?;
+        self.records.write().remove(&(kind, name.to_owned()));
+        Ok(())
+    }
+
+    fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {
+        self.claims.claim(kind, name)
     }
 }
 

@@ -335,7 +335,7 @@ impl<D: Disk> CommitQueue<D> {
         self.usual_micros.store(smoothed, Ordering::Relaxed);
     }
 
-    /// Ends a group: settles the state, wakes its callers, promotes the next leader.
+    /// Ends a group: settles the state, wakes its callers, promotes the next leader, calls who follows.
     fn finish(&self, group: &mut Group, result: Result<(), GroupFailure>) {
         let mut rejected = Group::default();
         let (written, failed, queued) = {
@@ -361,6 +361,8 @@ impl<D: Disk> CommitQueue<D> {
         rejected.callers.drain(..).for_each(|caller| caller.finish(queued.again()));
         rejected.onlookers.drain(..).for_each(|onlooker| onlooker.finish(Outcome::Done));
         self.hand_over();
+        // Last of all: no append waits for somebody who follows.
+        self.reader.watchers().call_all();
     }
 
     /// Makes a rejection poison where callers have been told that their commits are recorded.

@@ -17,6 +17,7 @@ use crate::error::{Damage, Error, Result};
 use crate::format::{Fault, STORE_FILE_BYTES_MAX, StoreFile};
 use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode};
 use crate::segment::{self, Preallocation, Scan, Scanned, Segment, prepare};
+use crate::sidecar::{Sidecar, Writing};
 
 const LOCK: &str = "LOCK";
 pub(crate) const STORE: &str = "STORE";
@@ -36,6 +37,14 @@ pub(crate) struct Directory<D: Disk> {
     pub(crate) holes: Arc<Holes>,
     /// Held for writing.
     pub(crate) lock: Option<D::Lock>,
+}
+
+impl<D: Disk> Directory<D> {
+    /// Returns the records beside the log.
+    pub(crate) fn sidecar(&self, writing: Writing) -> Sidecar<D> {
+        let StoreFile { store_id, hash_key, .. } = self.identity;
+        Sidecar::new(self.root.clone(), store_id, hash_key, writing)
+    }
 }
 
 /// Opens a store for writing; makes it where there is none and nothing else is.

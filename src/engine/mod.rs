@@ -4,8 +4,8 @@
 //! atomics, so that a test can choose the order of threads), `log` (segments by location), `heads`
 //! (the versions of the streams used last), `reader` (what is durable), `appender` (the end of the
 //! log), `rotation` (the next segment), `found` (what a commit needs to know, looked up before it is
-//! decided), `commit_queue` (who writes when), `submission`
-//! (commits whose callers go on), `background` (what nobody waits for), `recovery` and
+//! decided), `commit_queue` (who writes when), `submission` (commits whose callers go on), `watchers`
+//! (who waits for something new), `background` (what nobody waits for), `recovery` and
 //! `tail` (what opening finds and cuts), `directory` (which directory is a store).
 
 #![forbid(unsafe_code)]
@@ -46,6 +46,7 @@ mod tail;
 mod tests;
 mod verify;
 mod waiter;
+mod watchers;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -65,6 +66,7 @@ pub(crate) use repair::{plan, repair};
 pub(crate) use salvage::{check_empty, plan_salvage, salvage};
 pub(crate) use submission::Submission;
 pub(crate) use verify::verify;
+pub(crate) use watchers::Watchers;
 
 use crate::bugs::{self, Bug};
 use crate::clock::Clock;
@@ -73,6 +75,7 @@ use crate::format::{Fault, FrameKind, Location, StoreFile};
 use crate::index::{Access, Index, MEMTABLE_EVENTS_MAX, TermHasher};
 use crate::io::{Disk, DiskFile, OpenMode};
 use crate::limits::Limits;
+use crate::sidecar::{RecordSizes, Sidecar, Writing};
 use crate::store::{Commit, CommitResult};
 use appender::{Appender, LogEnd};
 pub(crate) use background::Workers;
@@ -100,6 +103,7 @@ pub(crate) struct Engine<D: Disk> {
     root: D,
     identity: StoreFile,
     reader: Arc<Reader<D>>,
+    sidecar: Arc<Sidecar<D>>,
     /// `None` in a store that is open for reading only.
     writer: Option<Writer<D>>,
     findings: Vec<Finding>,
@@ -130,6 +134,8 @@ pub(crate) struct Sizes {
     pub(crate) disk_bytes: u64,
     /// Bytes that the index takes up on the disk.
     pub(crate) index_bytes: u64,
+    /// The records beside the log.
+    pub(crate) records: RecordSizes,
 }
 
 impl<D: Disk> Engine<D> {
@@ -152,9 +158,11 @@ impl<D: Disk> Engine<D> {
         let directory = directory::open(root)?;
         let (index, walked) = walk_read_only(&directory)?;
         let findings = findings(&directory, &walked);
-        let reader = reader(&directory, index, &walked);
+        let reader = Arc::new(reader(&directory, index, &walked));
+        reader.watchers().end();
+        let sidecar = Arc::new(directory.sidecar(Writing::ReadOnly));
         let Directory { root, identity, .. } = directory;
-        Ok(Self { root, identity, reader: Arc::new(reader), writer: None, findings })
+        Ok(Self { root, identity, reader, sidecar, writer: None, findings })
     }
 
     fn start(
@@ -166,6 +174,7 @@ impl<D: Disk> Engine<D> {
         let findings = findings(&directory, &walked);
         let active = walked.segments.last().map(Arc::clone).ok_or(Error::Closed)?;
         let reader = Arc::new(reader(&directory, Arc::clone(&index), &walked));
+        let sidecar = Arc::new(directory.sidecar(Writing::Allowed));
         let Directory { root, log, identity, lock, .. } = directory;
         let bell = Arc::new(Bell::default());
         let spare = walked.spare.take();
@@ -204,7 +213,7 @@ impl<D: Disk> Engine<D> {
             let failed = |source| Error::io("start a background thread of", root.path(), source);
             writer.start_threads(index).map_err(failed)?;
         }
-        Ok(Self { root, identity, reader, writer: Some(writer), findings })
+        Ok(Self { root, identity, reader, sidecar, writer: Some(writer), findings })
     }
 
     pub(crate) fn root(&self) -> &D {
@@ -217,6 +226,11 @@ impl<D: Disk> Engine<D> {
 
     pub(crate) fn reader(&self) -> &Arc<Reader<D>> {
         &self.reader
+    }
+
+    /// Returns the records beside the log.
+    pub(crate) fn sidecar(&self) -> &Arc<Sidecar<D>> {
+        &self.sidecar
     }
 
     /// Returns what opening found.
@@ -241,7 +255,10 @@ impl<D: Disk> Engine<D> {
         let end = self.reader.durable_end();
         let index_bytes = self.reader.index().disk_bytes();
         let segment_count = segments.len() as u64;
-        let mut sizes = Sizes { segments: segment_count, log_bytes: 0, disk_bytes: 0, index_bytes };
+        let records = self.sidecar.sizes()?;
+        let (log_bytes, disk_bytes) = (0, 0);
+        let mut sizes =
+            Sizes { segments: segment_count, log_bytes, disk_bytes, index_bytes, records };
         for segment in segments.iter() {
             let header_end = segment.location(crate::format::SEGMENT_HEADER_BYTES as u64);
             let frames_end = match segment.footer() {
@@ -263,7 +280,9 @@ impl<D: Disk> Engine<D> {
     pub(crate) fn close(&self) -> Result<()> {
         let Some(writer) = &self.writer else { return Ok(()) };
         let Some(held) = writer.held.lock().take() else { return Ok(()) };
+        self.sidecar.close();
         let closed = writer.queue.close();
+        self.reader.watchers().end();
         writer.bell.ring(Call::Stop);
         writer.merging.ring(Call::Stop);
         writer.writing.ring(Call::Stop);

@@ -19,13 +19,14 @@ use super::log::{Log, Segments, segment_in};
 use super::scan::PositionScan;
 use super::stream_walk::StreamWalk;
 use super::sync::AtomicU64;
+use super::watchers::Watchers;
 use crate::error::{Damage, Error, Result};
 use crate::event::{EventId, RecordedEvent};
 use crate::format::{Location, Resume};
 use crate::index::{Entry, Index, Postings, Term, TermHasher, TermList};
 use crate::io::Disk;
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::store::{Direction, EventStream, Events, GlobalRead, Query, StreamRead};
+use crate::store::{Direction, EventStream, Events, GlobalRead, Query, StreamRead, Watch, Watcher};
 use crate::stream::StreamId;
 use crate::timestamp::Timestamp;
 
@@ -46,6 +47,8 @@ pub(crate) struct Reader<D: Disk> {
     heads: Heads,
     /// Positions that a repair has given up.
     holes: Arc<Holes>,
+    /// Who waits for something new.
+    watchers: Watchers,
 }
 
 /// A group of events that has become durable.
@@ -79,7 +82,19 @@ impl<D: Disk> Reader<D> {
             damage,
             heads: Heads::new(),
             holes,
+            watchers: Watchers::default(),
         }
+    }
+
+    /// Returns who waits for something new: they are called once it is published.
+    pub(crate) fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
+    /// Has a watcher called once there may be an event beyond a position.
+    pub(crate) fn watch(&self, position: GlobalPosition, watcher: &Watcher) -> Result<Watch> {
+        let is_beyond = || self.durable.load(Ordering::SeqCst) > position.get();
+        self.watchers.watch(watcher, is_beyond)
     }
 
     /// Returns what a repair has given up: reads pass over it.
@@ -132,7 +147,8 @@ impl<D: Disk> Reader<D> {
             }
         }
         self.durable_end.store(end.get(), Ordering::Release);
-        self.durable.store(next.previous().get(), Ordering::Release);
+        // In one order with the registering of watchers, so that none is missed.
+        self.durable.store(next.previous().get(), Ordering::SeqCst);
     }
 
     /// Returns the event at a position that is at most the durable one.

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::format::Frame;
 use crate::index::{RunCheck, TermHasher};
 use crate::io::{Disk, OpenMode};
+use crate::sidecar::Writing;
 
 /// What verification found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,8 +82,16 @@ fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<VerifyReport> {
     if walked.damage.is_empty() {
         findings.extend(runs.map(|runs| unusable_runs(directory, runs)).unwrap_or_default());
     }
+    findings.extend(unusable_records(directory)?);
     let lost = directory.holes.lost_count();
     Ok(VerifyReport { events, commits, segments, lost, findings })
+}
+
+/// Reports records that can not be used. They are read as if they were not there.
+fn unusable_records<D: Disk>(directory: &Directory<D>) -> Result<Vec<Finding>> {
+    let unusable = directory.sidecar(Writing::ReadOnly).check()?.into_iter();
+    let finding = |(path, why)| Finding::note(path, 0, format!("record: {why}; it is not used"));
+    Ok(unusable.map(finding).collect())
 }
 
 /// Reports runs that are wrong. They hold nothing that the log does not, and are made again.

@@ -232,6 +232,21 @@ table! {
     HOLE_REPAIRED_AT: 56, 8, "repaired at", "when the repair gave it up; microseconds since 1970, signed";
 }
 
+table! {
+    /// Opens a record beside the log; its name, its content and a checksum follow.
+    RECORD_HEADER, "Record header", 48;
+    RECORD_FILE_MAGIC: 0, 8, "magic", "`annalsRC`";
+    RECORD_VERSION: 8, 4, "format version", "1; a newer one is not used";
+    RECORD_FLAGS: 12, 4, "feature flags", "0; a record with an unknown flag is not used";
+    RECORD_STORE_ID: 16, 16, "store id", "that of the file `STORE`";
+    RECORD_KIND: 32, 4, "kind", "1 snapshot, 2 checkpoint, 3 projection, 4 rebuild";
+    RECORD_NAME_LENGTH: 36, 4, "name length", "bytes of the name: 1 to 512";
+    RECORD_CONTENT_LENGTH: 40, 8, "content length", "bytes of the content: up to 16 MiB";
+}
+
+/// Opens a record.
+pub(crate) const RECORD_MAGIC: [u8; 8] = *b"annalsRC";
+
 /// Opens the file `LOST`.
 pub(crate) const LOST_MAGIC: [u8; 8] = *b"annalsLS";
 
@@ -240,7 +255,7 @@ pub(crate) const RUN_MAGIC: [u8; 8] = *b"annalsRN";
 
 /// Every table, in the order of the documentation.
 #[cfg(test)]
-pub(crate) const TABLES: [&Table; 10] = [
+pub(crate) const TABLES: [&Table; 11] = [
     &STORE,
     &SEGMENT_HEADER,
     &SEGMENT_FOOTER,
@@ -251,6 +266,7 @@ pub(crate) const TABLES: [&Table; 10] = [
     &POSTING_BLOCK,
     &LOST_HEADER,
     &HOLE,
+    &RECORD_HEADER,
 ];
 
 /// Frame flag: the store was closed after this frame.

@@ -11,6 +11,7 @@ mod frame;
 mod id_times;
 mod layout;
 mod lost;
+mod record;
 mod run;
 mod segment;
 mod store;
@@ -24,6 +25,7 @@ pub(crate) use frame::{Frame, FrameHeader, FrameKind, PackedFrame, Stamp, salt_f
 pub(crate) use id_times::{IdTime, IdTimes};
 pub(crate) use layout::{ALIGNMENT, FORMAT_VERSION, SEGMENT_OVERHEAD};
 pub(crate) use lost::{HOLES_MAX, Hole, HoleKind, LOST_FILE_BYTES_MAX, decode_lost, encode_lost};
+pub(crate) use record::{RECORD_FILE_BYTES_MAX, RecordFile};
 pub(crate) use run::{
     BUCKET_BYTES, BUCKET_ENTRIES_MAX, BlockBuilder, Bucket, FILTER_BLOCK_BYTES, Found,
     LIST_COUNT_BYTES, POSTING_BLOCK_BYTES, RUN_PAGE_BYTES, Reference, Resume, RunHeader,

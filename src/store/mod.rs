@@ -8,17 +8,26 @@
 
 mod append;
 mod check;
+mod claims;
 mod decide;
 mod query;
 mod read;
+mod records;
+mod shared;
+mod watch;
 
 pub use append::{
     AppendResult, CheckFailure, Commit, CommitResult, ExpectedVersion, FailIfMatches, OnDuplicate,
 };
+pub use claims::{Claim, Claims};
 pub use query::{Filter, Query, QueryItem};
 pub use read::{Bound, Direction, EventStream, Events, GlobalRead, ReadOptions, StreamRead};
+pub use records::RecordStore;
+pub use watch::{Watch, Watcher};
 
+pub(crate) use append::StreamAppend;
 pub(crate) use decide::{Decision, View, Write, decide};
+pub(crate) use watch::WeakWatcher;
 
 use crate::error::{Error, Result};
 use crate::event::{EventId, NewEvent, RecordedEvent};
@@ -28,8 +37,9 @@ use crate::stream::{StreamId, check_aggregate_type};
 
 /// A store of events.
 ///
-/// Object safe and shared between threads by reference. A backend implements the six required
-/// methods; the others are made from them.
+/// Object safe and shared between threads by reference; a reference, a `Box` and an `Arc` of a store are
+/// the store. A backend implements the six required methods; the others are made from them. A store that
+/// wraps another hands on [`watch`](Self::watch) too, so that who follows it is told and need not ask.
 ///
 /// # Examples
 ///
@@ -158,6 +168,21 @@ pub trait EventStore: Send + Sync {
     /// As [`event`](Self::event).
     fn event_exists(&self, event_id: EventId) -> Result<bool> {
         Ok(self.event(event_id)?.is_some())
+    }
+
+    /// Has a watcher called once, as soon as there may be a durable event beyond a position or the
+    /// store is closed. [`Subscription`](crate::Subscription) is made of this and of
+    /// [`read`](Self::read).
+    ///
+    /// A store that does not override this calls nobody, and who follows it asks again and again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] when no event beyond the position will ever come: the store is closed, or open
+    /// for reading only.
+    fn watch(&self, position: GlobalPosition, watcher: &Watcher) -> Result<Watch> {
+        let _ = (position, watcher);
+        Ok(Watch::Unwatched)
     }
 }
 

@@ -22,6 +22,7 @@ pub mod bytes;
 mod commit;
 pub mod directory;
 mod errors;
+mod following;
 mod harm;
 mod material;
 pub mod metadata;
@@ -237,6 +238,17 @@ macro_rules! conformance {
                 r6_interleaved_reads_do_not_disturb_each_other
                 r7_the_store_is_shown_as_it_was_at_a_time
                 r8_a_damaged_event_is_an_error_at_its_place
+            }
+            following {
+                f1_every_event_is_delivered_once_and_in_order_while_threads_append
+                f1_a_subscription_begins_where_it_is_told
+                f1_a_subscription_goes_on_after_reopening
+                f1_waiting_ends_with_the_next_event_and_not_before
+                f1_a_start_behind_the_end_is_refused
+                f2_what_is_filtered_out_moves_the_position
+                f2_queries_and_filters_combine
+                f3_a_subscriber_that_never_asks_holds_up_no_append
+                f3_subscriptions_do_not_disturb_each_other
             }
             errors {
                 e1_rejections_are_told_apart_and_say_what_happened

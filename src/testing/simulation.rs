@@ -11,8 +11,10 @@ use crate::error::Result;
 use crate::event::{EventId, RecordedEvent};
 use crate::limits::Limits;
 use crate::position::{GlobalPosition, StreamVersion};
+use crate::record::{Record, RecordKind};
 use crate::store::{
-    Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, StreamRead,
+    Claim, Claims, Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query,
+    RecordStore, StreamRead, Watch, Watcher,
 };
 use crate::stream::StreamId;
 
@@ -35,6 +37,7 @@ pub struct Settings {
 /// A store on a simulated disk.
 pub struct SimulatedStore {
     engine: Engine<SimulatedDisk>,
+    claims: Claims,
 }
 
 /// Lets everything that is drawn by chance on this thread follow from a seed from now on.
@@ -57,7 +60,7 @@ impl SimulatedStore {
             workers: Workers::Caller,
             durability: Durability::Synced,
         };
-        Engine::open(disk.clone(), &options).map(|engine| Self { engine })
+        Engine::open(disk.clone(), &options).map(Self::over)
     }
 
     /// Opens a store for reading.
@@ -66,7 +69,11 @@ impl SimulatedStore {
     ///
     /// As [`FileStore::open_read_only`](crate::FileStore::open_read_only).
     pub fn open_read_only(disk: &SimulatedDisk) -> Result<Self> {
-        Engine::open_read_only(disk.clone()).map(|engine| Self { engine })
+        Engine::open_read_only(disk.clone()).map(Self::over)
+    }
+
+    fn over(engine: Engine<SimulatedDisk>) -> Self {
+        Self { engine, claims: Claims::default() }
     }
 
     /// Checks every byte of a store.
@@ -140,5 +147,27 @@ impl EventStore for SimulatedStore {
 
     fn global_position(&self) -> Result<GlobalPosition> {
         Ok(self.engine.reader().durable())
+    }
+
+    fn watch(&self, position: GlobalPosition, watcher: &Watcher) -> Result<Watch> {
+        self.engine.reader().watch(position, watcher)
+    }
+}
+
+impl RecordStore for SimulatedStore {
+    fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> Result<()> {
+        self.engine.sidecar().write(kind, name, content)
+    }
+
+    fn read_record(&self, kind: RecordKind, name: &str) -> Result<Record> {
+        self.engine.sidecar().read(kind, name)
+    }
+
+    fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
+        self.engine.sidecar().remove(kind, name)
+    }
+
+    fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {
+        self.claims.claim(kind, name)
     }
 }

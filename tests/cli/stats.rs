@@ -25,6 +25,7 @@ fn stats_counts_events_streams_categories_and_types() {
     assert!(stats["first_recorded_at"].as_str().unwrap().ends_with('Z'));
     assert!(stats["disk_bytes"].as_u64() >= stats["log_bytes"].as_u64());
     assert!(stats["log_bytes"].as_u64() > Some(28));
+    assert_eq!((&stats["records"], &stats["record_bytes"]), (&0.into(), &0.into()));
     assert_eq!(stats["store_id"].as_str().unwrap().len(), 36);
     assert!(stats["segments"].as_u64() >= Some(1) && stats["format_version"].is_u64());
 

@@ -9,16 +9,28 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use annals::FileStore;
+use annals::{FileStore, MemoryStore};
 use uuid::Uuid;
 
+mod chapters;
+
+#[allow(dead_code, reason = "an example's main is not called here")]
+#[path = "../../docs/examples/bank_account.rs"]
+mod bank_account;
 #[allow(dead_code, reason = "an example's main is not called here")]
 #[path = "../../docs/examples/event_store_tour.rs"]
 mod event_store_tour;
 #[allow(dead_code, reason = "an example's main is not called here")]
+#[path = "../../docs/examples/projections.rs"]
+mod projections;
+#[allow(dead_code, reason = "an example's main is not called here")]
 #[path = "../../docs/examples/training_plan.rs"]
 mod training_plan;
+#[allow(dead_code, reason = "an example's main is not called here")]
+#[path = "../../docs/examples/upcasting.rs"]
+mod upcasting;
 
+const TRADE: &str = include_str!("../../docs/examples/projections.txt");
 const TOUR: &str = include_str!("../../docs/examples/event_store_tour.txt");
 
 fn tour(directory: &Path) -> String {
@@ -33,6 +45,22 @@ fn train(directory: &Path) -> String {
     let store = FileStore::open(directory).unwrap();
     let mut out = Vec::new();
     training_plan::train(&store, &mut out).unwrap();
+    store.close().unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn bank(directory: &Path) -> String {
+    let store = FileStore::open(directory).unwrap();
+    let mut out = Vec::new();
+    bank_account::bank(&store, &mut out).unwrap();
+    store.close().unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn trade(directory: &Path) -> String {
+    let store = FileStore::open(directory).unwrap();
+    let mut out = Vec::new();
+    projections::trade(&store, &mut out).unwrap();
     store.close().unwrap();
     String::from_utf8(out).unwrap()
 }
@@ -88,6 +116,31 @@ fn a_second_tour_follows_the_first_on_the_same_directory() {
 }
 
 #[test]
+fn trading_prints_the_expected_output_on_an_empty_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let printed = trade(directory.path());
+    assert_eq!(printed.lines().collect::<Vec<_>>(), TRADE.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn trading_again_goes_on_with_what_was_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    trade(directory.path());
+    let second = trade(directory.path());
+
+    assert!(second.starts_with("Events recorded before: 4\n"), "{second}");
+    let mail = section(&second, "2. A subscription goes on from its checkpoint");
+    let expected = ["   mail was sent up to position 3", "   mail about order-4"];
+    assert_eq!((mail.get(..2), mail.len()), (Some(&expected[..]), 5));
+    let set_aside = section(&second, "3. A projection meets an event that it can not handle");
+    assert_eq!(set_aside.first(), Some(&"   2 counted, 1 set aside"));
+    let revenue = section(&second, "5. It follows while orders come in");
+    assert_eq!(revenue, ["   bread: 5.80", "   cake: 7.60", "   tea: 19.00"]);
+    let orders = section(&second, "6. Another one is made beside the one in use");
+    assert_eq!(orders.first(), Some(&"   8 events were read again"));
+}
+
+#[test]
 fn training_creates_its_plans_and_settles_the_conflict() {
     let directory = tempfile::tempdir().unwrap();
     let printed = train(directory.path());
@@ -140,4 +193,51 @@ fn training_again_goes_on_where_the_first_run_ended() {
         assert!(after.len() > before.len() && after.starts_with(&before), "{heading}: {second}");
     }
     assert_eq!(section(&second, "Global log").len(), 14);
+}
+
+#[test]
+fn banking_takes_snapshots_does_a_command_once_and_keeps_tenants_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let printed = bank(directory.path());
+
+    assert!(printed.starts_with("Events recorded before: 0\n"), "{printed}");
+    let snapshots = [
+        "2500 cents at version 251",
+        "Snapshots in the store's directory: 1",
+        "The same without it: true",
+    ];
+    assert_eq!(section(&printed, "Snapshots"), snapshots);
+    let twice = [
+        "2000 cents at version 252",
+        "2000 cents at version 252",
+        "Refused: there are only 2000 cents",
+    ];
+    assert_eq!(section(&printed, "A command that is given twice"), twice);
+    let tenants = [
+        "North knows Eve: true",
+        "South knows Eve: false",
+        "South is refused: events of tenant south can not be recorded in stream eve:Account, which \
+         holds events of others",
+        "Events that South can read: 0",
+    ];
+    assert_eq!(section(&printed, "Two banks, one store"), tenants);
+
+    let second = bank(directory.path());
+    assert!(second.starts_with("Events recorded before: 253\n"), "{second}");
+    assert_eq!(section(&second, "Snapshots").first(), Some(&"4500 cents at version 502"));
+}
+
+#[test]
+fn upcasting_reads_what_the_first_version_recorded() {
+    let mut out = Vec::new();
+    upcasting::tell(&MemoryStore::new(), &mut out).unwrap();
+    let printed = String::from_utf8(out).unwrap();
+    let expected = [
+        "Lovelace, Ada, in London, speaks en",
+        "Registered with schema version 1",
+        "Moved with schema version 1",
+        "Relocated with schema version 1",
+        "Event 4 is newer than this program: true",
+    ];
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
 }

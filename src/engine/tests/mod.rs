@@ -1,10 +1,11 @@
 //! Attacks the engine on a disk in memory: what opening finds (`cases`, the lettered table of
 //! `recovery`), what readers see of a damaged store (`damaged`), how commits fail (`failures`), how
-//! many threads commit (`threads`), what becomes of commits that nobody waits for (`submissions`), in which orders they may go on (`interleavings`), what is
-//! looked up before their lock (`heads`), how segments follow each other (`rollover`), what a stop at
+//! many threads commit (`threads`) and in which orders they may go on (`interleavings`), what becomes of
+//! commits that nobody waits for (`submissions`), what is looked up before their lock (`heads`), how segments follow each other (`rollover`), what a stop at
 //! any call leaves (`stops`), what a damaged index changes (`index`: nothing), how writing the index
-//! fails (`index_failures`), what a scan gives (`scan`), what rot changes (`rot`: nothing that anybody
-//! is given), and what a repair makes of every damage (`repair`, `repair_stops`).
+//! fails (`index_failures`), what records beside the log have to do with it (`records`), what a scan
+//! gives (`scan`), what rot changes (`rot`: nothing that anybody is given), and what a repair makes of
+//! every damage (`repair`, `repair_stops`).
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,7 @@ mod heads;
 mod index;
 mod index_failures;
 mod interleavings;
+mod records;
 mod repair;
 mod repair_stops;
 mod rollover;

@@ -12,17 +12,18 @@ use super::documentation::{hold_to_printed, printed};
 use super::material::{full_event, recorded, uuid_stream};
 use crate::event::{EventId, NewEvent};
 use crate::format::layout::{
-    BUCKET_HEADER, EVENT_HEADER, FRAME_HEADER, HOLE, LOST_HEADER, POSTING_BLOCK, RUN_CRC,
-    RUN_HEADER, RUN_ID_KINDS, RUN_ID_TIME_FIRST, RUN_ID_TIME_LAST, SEGMENT_FOOTER, SEGMENT_HEADER,
-    STORE, Table,
+    BUCKET_HEADER, EVENT_HEADER, FRAME_HEADER, HOLE, LOST_HEADER, POSTING_BLOCK, RECORD_HEADER,
+    RUN_CRC, RUN_HEADER, RUN_ID_KINDS, RUN_ID_TIME_FIRST, RUN_ID_TIME_LAST, SEGMENT_FOOTER,
+    SEGMENT_HEADER, STORE, Table,
 };
 use crate::format::{
     BUCKET_BYTES, BlockBuilder, Bucket, EventPlace, Fault, Footer, Frame, FrameKind, Hole,
-    HoleKind, IdTimes, Location, POSTING_BLOCK_BYTES, PackedFrame, RUN_PAGE_BYTES, Reference,
-    Resume, RunHeader, SEGMENT_HEADER_BYTES, Salt, SegmentHeader, Stamp, StoreFile, decode_block,
-    decode_lost, encode_bucket, encode_lost,
+    HoleKind, IdTimes, Location, POSTING_BLOCK_BYTES, PackedFrame, RUN_PAGE_BYTES, RecordFile,
+    Reference, Resume, RunHeader, SEGMENT_HEADER_BYTES, Salt, SegmentHeader, Stamp, StoreFile,
+    decode_block, decode_lost, encode_bucket, encode_lost,
 };
 use crate::position::{GlobalPosition, StreamVersion};
+use crate::record::RecordKind;
 use crate::stream::StreamId;
 use crate::timestamp::Timestamp;
 
@@ -148,6 +149,20 @@ fn the_list_of_what_is_lost_is_as_published() {
     dump.row(4, "crc");
     let published = dump.hold_to_published("lost file example");
     assert_eq!(decode_lost(&published, STORE_ID), Ok(holes().to_vec()));
+}
+
+#[test]
+fn a_record_is_as_published() {
+    let (kind, name, content) = (RecordKind::Checkpoint, "mailer", b"seventeen");
+    let mut dump = Dump::new(RecordFile::encode(STORE_ID, kind, name, content));
+    dump.fields(&RECORD_HEADER);
+    dump.row(6, "name");
+    dump.row(9, "content");
+    dump.row(4, "crc");
+    let published = Bytes::from(dump.hold_to_published("record example"));
+    let content = Bytes::from_static(content);
+    let record = RecordFile { store_id: STORE_ID, kind, name: name.to_owned(), content };
+    assert_eq!(RecordFile::decode(&published), Ok(record));
 }
 
 #[test]

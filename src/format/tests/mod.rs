@@ -18,5 +18,6 @@ mod examples;
 mod hostile;
 mod lost;
 mod material;
+mod record;
 mod refusal;
 mod roundtrip;

@@ -23,6 +23,8 @@
 //! - what was found before the lock is not validated; a stream's version is told before its event is
 //!   visible, stays behind it, or is kept though it is outdated; an event is visible before it is
 //!   indexed;
+//! - a follower asks before it is registered, or a writer looks for followers before it publishes; the end
+//!   calls nobody;
 //! - closing waits for no gathering group, or for none in flight, or lets others in; a mark joins the
 //!   group that gathers;
 //! - leadership goes to somebody who is away; whoever comes back does not say so, or does not lead.
@@ -215,6 +217,32 @@ fn closing_waits_for_what_was_admitted_and_refuses_the_rest() {
         assert!(outcomes.iter().all(is_answer), "{outcomes:?}");
         let events = scene.reader.durable().get();
         assert_eq!(usize::try_from(events).unwrap(), recorded(&outcomes));
+    });
+}
+
+#[test]
+fn no_wake_up_of_a_subscriber_is_lost() {
+    explore(blank(), |scene| {
+        let followers = [(); 2].map(|()| scene.spawn(|scene| scene.follow_to(2)));
+        let outcomes = each::<2>(scene, |scene, thread| scene.append("shared", ANY, thread));
+        assert_eq!(recorded(&outcomes), 2);
+        for follower in followers {
+            assert_eq!(follower.join().unwrap(), 2);
+        }
+    });
+}
+
+#[test]
+fn the_end_of_a_store_comes_to_every_subscriber_and_behind_the_last_event() {
+    explore(blank(), |scene| {
+        let followers = [(); 2].map(|()| scene.spawn(|scene| scene.follow_to(u64::MAX)));
+        let appender = scene.spawn(|scene| scene.append("shared", ANY, 1));
+        scene.close().unwrap();
+        scene.reader.watchers().end();
+        appender.join().unwrap();
+        for follower in followers {
+            assert_eq!(follower.join().unwrap(), scene.reader.durable().get());
+        }
     });
 }
 

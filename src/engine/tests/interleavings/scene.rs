@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use shuttle::thread::JoinHandle;
 
 use super::watched::{MARK, Told, Watched, number_of};
@@ -17,6 +16,7 @@ use crate::engine::reader::Reader;
 use crate::engine::recovery;
 use crate::engine::rotation::Rotation;
 use crate::engine::route::{Depth, Route};
+use crate::engine::sync::{Condvar, Mutex};
 use crate::engine::tests::{event_id, options, stream};
 use crate::engine::{Submission, directory, indexing};
 use crate::error::{Error, Result};
@@ -24,7 +24,9 @@ use crate::event::{NewEvent, RecordedEvent};
 use crate::format::{FrameHeader, FrameKind, Location};
 use crate::index::Access;
 use crate::io::{MemoryDisk, OpenMode};
-use crate::store::{AppendResult, Commit, ExpectedVersion, GlobalRead, Query, StreamRead};
+use crate::store::{
+    AppendResult, Commit, ExpectedVersion, GlobalRead, Query, StreamRead, Watch, Watcher,
+};
 
 /// What became of an append of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,6 +194,37 @@ impl Scene {
         let frames = self.frames();
         assert!(frames.last().is_none_or(|(_, header)| header.kind() != FrameKind::Commit));
         Ok(())
+    }
+
+    /// Follows the log as a subscription does until a position is durable or nothing more comes, and
+    /// returns how far that was.
+    pub(super) fn follow_to(&self, last: u64) -> u64 {
+        let bed = Arc::new((Mutex::new(false), Condvar::new()));
+        let called = Arc::clone(&bed);
+        let watcher = Watcher::new(move || {
+            *called.0.lock() = true;
+            called.1.notify_one();
+        });
+        loop {
+            let reached = self.reader.durable();
+            if reached.get() >= last {
+                return reached.get();
+            }
+            *bed.0.lock() = false;
+            match self.reader.watch(reached, &watcher) {
+                Ok(Watch::Beyond) => {}
+                Ok(_) => {
+                    let mut is_called = bed.0.lock();
+                    while !*is_called {
+                        bed.1.wait(&mut is_called);
+                    }
+                }
+                Err(error) => {
+                    assert!(matches!(error, Error::Closed));
+                    return reached.get();
+                }
+            }
+        }
     }
 
     /// Checks that the last event that is visible can be read and is counted in its stream, and that

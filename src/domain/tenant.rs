@@ -1,0 +1,163 @@
+//! A store as one tenant sees it.
+
+use std::collections::HashSet;
+
+use crate::error::{Error, Result};
+use crate::event::{EventId, RecordedEvent};
+use crate::position::{GlobalPosition, StreamVersion};
+use crate::store::{
+    CheckFailure, Commit, CommitResult, EventStore, Events, ExpectedVersion, GlobalRead, Query,
+    ReadOptions, StreamAppend, StreamRead, Watch, Watcher,
+};
+use crate::stream::{StreamId, TenantId};
+
+/// A store that shows and takes the events of one tenant only.
+///
+/// Every read gives the tenant's events; those of others, and those of no tenant, are as if they were not
+/// there. Events to be recorded get the tenant; one that has another, and any for a stream whose
+/// last event is of somebody else, is refused with [`Error::OtherTenant`]. Positions are those of the whole
+/// store.
+///
+/// Conditions of a commit ([`FailIfMatches`](crate::FailIfMatches)) look at the whole store: let their
+/// queries ask for a tag that only this tenant's events have.
+///
+/// # Examples
+///
+/// ```
+/// use annals::{EventStore, ExpectedVersion, MemoryStore, NewEvent, StreamId, TenantId, TenantStore};
+///
+/// let store = MemoryStore::new();
+/// let acme = TenantStore::new(&store, TenantId::new("acme")?);
+/// let task = StreamId::new("Task", "task-1")?;
+/// acme.append(&task, ExpectedVersion::NoStream, vec![NewEvent::new("Created", "tea")])?;
+///
+/// let other = TenantStore::new(&store, TenantId::new("other")?);
+/// assert_eq!(other.read_all(Default::default())?.count(), 0);
+/// assert!(other.append(&task, ExpectedVersion::Any, vec![NewEvent::new("Done", "")]).is_err());
+/// # Ok::<(), annals::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct TenantStore<S> {
+    store: S,
+    tenant: TenantId,
+}
+
+impl<S: EventStore> TenantStore<S> {
+    /// Shows and takes the events of a tenant in a store.
+    pub fn new(store: S, tenant: impl Into<TenantId>) -> Self {
+        Self { store, tenant: tenant.into() }
+    }
+
+    /// Returns the tenant.
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    fn is_own(&self, event: &RecordedEvent) -> bool {
+        event.tenant() == Some(self.tenant.as_ref())
+    }
+
+    fn refusal(&self, stream: &StreamId) -> Error {
+        Error::OtherTenant { stream: stream.clone(), tenant: Some(self.tenant.clone()) }
+    }
+
+    /// Gives events the tenant, and refuses those of another.
+    fn claim(&self, append: &mut StreamAppend) -> Result<()> {
+        for event in &mut append.events {
+            let tenant = event.tenant.get_or_insert_with(|| self.tenant.clone());
+            if *tenant != self.tenant {
+                let (stream, tenant) = (append.stream.clone(), Some(tenant.clone()));
+                return Err(Error::OtherTenant { stream, tenant });
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the version of a stream that is the tenant's own or absent, and refuses others.
+    fn own_version(&self, stream: &StreamId) -> Result<StreamVersion> {
+        let last = StreamRead::new().backward().limit(1);
+        match self.store.read_stream(stream, last)?.next().transpose()? {
+            None => Ok(StreamVersion::ZERO),
+            Some(event) if self.is_own(&event) => Ok(event.stream_version()),
+            Some(_) => Err(self.refusal(stream)),
+        }
+    }
+
+    /// Says for every stream whose version the caller leaves open which one was looked at, so that
+    /// nobody else's event can come between; returns those streams.
+    fn pin(&self, commit: &mut Commit) -> Result<Vec<StreamId>> {
+        let (mut seen, mut pinned) = (HashSet::new(), Vec::new());
+        for StreamAppend { stream, expected, .. } in &mut commit.appends {
+            // A later append to the same stream follows on the first one.
+            if !seen.insert(stream.clone()) {
+                continue;
+            }
+            let version = self.own_version(stream)?;
+            let is_met = expected.is_met_by(version);
+            if is_met && matches!(expected, ExpectedVersion::Any | ExpectedVersion::StreamExists) {
+                *expected = version.into();
+                pinned.push(stream.clone());
+            }
+        }
+        Ok(pinned)
+    }
+
+    /// Narrows a read; one that asks for another tenant reads nothing.
+    fn narrowed<P>(&self, options: ReadOptions<P>) -> ReadOptions<P> {
+        let filter = options.passing().clone();
+        let is_others = filter.tenant.as_ref().is_some_and(|tenant| *tenant != self.tenant);
+        let options = options.filter(filter.tenant(self.tenant.clone()));
+        if is_others { options.limit(0) } else { options }
+    }
+}
+
+impl<S: EventStore> EventStore for TenantStore<S> {
+    fn commit(&self, mut commit: Commit) -> Result<CommitResult> {
+        commit.appends.iter_mut().try_for_each(|append| self.claim(append))?;
+        loop {
+            let mut attempt = commit.clone();
+            let pinned = self.pin(&mut attempt)?;
+            match self.store.commit(attempt) {
+                Err(Error::CommitRefused { mut failures }) => {
+                    failures.retain(|failure| !is_of(failure, &pinned));
+                    // Somebody else got on meanwhile in a stream whose version the caller left open.
+                    if !failures.is_empty() {
+                        return Err(Error::CommitRefused { failures });
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn read_stream(&self, stream: &StreamId, options: StreamRead) -> Result<Events> {
+        self.store.read_stream(stream, self.narrowed(options))
+    }
+
+    fn read(&self, query: &Query, options: GlobalRead) -> Result<Events> {
+        self.store.read(query, self.narrowed(options))
+    }
+
+    fn stream_version(&self, stream: &StreamId) -> Result<StreamVersion> {
+        let last = self.narrowed(StreamRead::new().backward().limit(1));
+        let last = self.store.read_stream(stream, last)?.next().transpose()?;
+        Ok(last.map_or(StreamVersion::ZERO, |event| event.stream_version()))
+    }
+
+    fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {
+        Ok(self.store.event(event_id)?.filter(|event| self.is_own(event)))
+    }
+
+    fn global_position(&self) -> Result<GlobalPosition> {
+        self.store.global_position()
+    }
+
+    fn watch(&self, position: GlobalPosition, watcher: &Watcher) -> Result<Watch> {
+        self.store.watch(position, watcher)
+    }
+}
+
+/// Tells whether it is the version of one of the streams that was not as expected.
+fn is_of(failure: &CheckFailure, streams: &[StreamId]) -> bool {
+    matches!(failure, CheckFailure::Version { stream, .. } if streams.contains(stream))
+}

@@ -1,0 +1,280 @@
+//! Small durable records beside the log: snapshots, checkpoints, the states of projections.
+//!
+//! Owns the folder `sidecar` of a store's directory: a folder for each kind of record, in it up to 256
+//! folders, so that none gets too many files, and in these one file for each record, named by a hash of
+//! the record's name. Knows nothing of what is in a record, and makes the folder only for the first one.
+//!
+//! Invariants:
+//!
+//! 1. When a write returns, the record is durable. A loss of power at any moment leaves the record that
+//!    was there before or the new one, never a mixture: a file gets its name only once it is durable.
+//! 2. What does not verify, or belongs elsewhere, is never given out as a record.
+//! 3. No name of a record leaves the folder: files are named by hashes, and read by their exact names.
+//! 4. One thread at a time writes to one of the folders of files.
+//! 5. After closing nothing is written any more: another process may have the store.
+
+#![forbid(unsafe_code)]
+
+mod name;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use parking_lot::{Mutex, RwLock};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::format::{Fault, RECORD_FILE_BYTES_MAX, RecordFile};
+use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode};
+use crate::record::{Record, RecordKind, Unusable, check_content, check_name};
+use name::{FileName, is_folder};
+
+/// The folder of the records.
+pub(crate) const SIDECAR: &str = "sidecar";
+
+/// Locks of folders; each is for several.
+const LOCKS: usize = 16;
+
+/// The records of a store.
+pub(crate) struct Sidecar<D: Disk> {
+    /// The store's directory.
+    root: D,
+    store_id: Uuid,
+    hash_key: [u8; 16],
+    writing: RwLock<Writing>,
+    /// For each share of the folders, those that are known to be there for good.
+    made: [Mutex<BTreeSet<(RecordKind, String)>>; LOCKS],
+}
+
+/// Whether records may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writing {
+    /// They may.
+    Allowed,
+    /// The store is open for reading only.
+    ReadOnly,
+    /// The store is closed.
+    Closed,
+}
+
+/// What is done with each file that has the name of a record.
+type Visit<'a, F> = &'a mut dyn FnMut(RecordKind, &FileName, &F) -> std::io::Result<()>;
+
+/// How much there is of records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct RecordSizes {
+    /// Records, usable or not.
+    pub(crate) records: u64,
+    /// Bytes that they take up on the disk.
+    pub(crate) disk_bytes: u64,
+}
+
+impl<D: Disk> Sidecar<D> {
+    /// Returns the records of the store in a directory; nothing is looked at yet.
+    pub(crate) fn new(root: D, store_id: Uuid, hash_key: [u8; 16], writing: Writing) -> Self {
+        let made = std::array::from_fn(|_| Mutex::default());
+        Self { root, store_id, hash_key, writing: RwLock::new(writing), made }
+    }
+
+    /// Writes a record in the place of the one before; it is durable when this returns.
+    pub(crate) fn write(&self, kind: RecordKind, name: &str, content: &[u8]) -> Result<()> {
+        check_name(name)?;
+        check_content(content)?;
+        let bytes = RecordFile::encode(self.store_id, kind, name, content);
+        let file_name = self.file_name(name);
+        self.change(kind, &file_name, MakeDirectory::IfAbsent, |folder| {
+            let unfinished = file_name.unfinished();
+            remove_if_there(folder, &unfinished)?;
+            let file = folder.open(&unfinished, OpenMode::CreateNew)?;
+            file.write_all_at(&bytes, 0)?;
+            file.sync_data()?;
+            folder.rename(&unfinished, &file_name.name())?;
+            folder.sync_dir()
+        })
+    }
+
+    /// Removes a record, for good when this returns; one that is not there is no error.
+    pub(crate) fn remove(&self, kind: RecordKind, name: &str) -> Result<()> {
+        check_name(name)?;
+        let file_name = self.file_name(name);
+        self.change(kind, &file_name, MakeDirectory::Never, |folder| {
+            remove_if_there(folder, &file_name.name())?;
+            folder.sync_dir()
+        })
+    }
+
+    /// Reads a record.
+    pub(crate) fn read(&self, kind: RecordKind, name: &str) -> Result<Record> {
+        check_name(name)?;
+        let file_name = self.file_name(name);
+        let path = || self.path_of(kind, &file_name);
+        let file = self
+            .folder(kind, file_name.folder())
+            .and_then(|folder| folder.open(&file_name.name(), OpenMode::Read));
+        let file = match file {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Record::Absent),
+            Err(error) => return Err(Error::io("open", path(), error)),
+        };
+        let record = decode(&file)
+            .map_err(|source| Error::Read { path: path(), offset: 0, source })?
+            .map_err(|fault| unusable(&fault));
+        Ok(match record {
+            Ok(record) if self.is_own(&record, kind, name) => Record::Found(record.content),
+            Ok(_) => Record::Unusable(Unusable::Foreign),
+            Err(why) => Record::Unusable(why),
+        })
+    }
+
+    /// Refuses to write from now on, once what is being written is done.
+    pub(crate) fn close(&self) {
+        *self.writing.write() = Writing::Closed;
+    }
+
+    /// Looks at every record, and says which can not be used and why.
+    pub(crate) fn check(&self) -> Result<Vec<(PathBuf, Unusable)>> {
+        let mut found = Vec::new();
+        self.walk(&mut |kind, file_name, file| {
+            let why = match decode(file)? {
+                Ok(record) if self.is_own(&record, kind, &record.name) => {
+                    let is_misplaced = self.file_name(&record.name).name() != file_name.name();
+                    is_misplaced.then_some(Unusable::Foreign)
+                }
+                Ok(_) => Some(Unusable::Foreign),
+                Err(fault) => Some(unusable(&fault)),
+            };
+            found.extend(why.map(|why| (self.path_of(kind, file_name), why)));
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Counts the records and measures them.
+    pub(crate) fn sizes(&self) -> Result<RecordSizes> {
+        let mut sizes = RecordSizes::default();
+        self.walk(&mut |_, _, file| {
+            sizes.records += 1;
+            sizes.disk_bytes += file.allocated_bytes()?;
+            Ok(())
+        })?;
+        Ok(sizes)
+    }
+
+    /// Changes something in a folder that nobody else writes to meanwhile.
+    fn change(
+        &self,
+        kind: RecordKind,
+        file_name: &FileName,
+        make: MakeDirectory,
+        change: impl FnOnce(&D) -> std::io::Result<()>,
+    ) -> Result<()> {
+        let writing = self.writing.read();
+        match *writing {
+            Writing::Allowed => {}
+            Writing::ReadOnly => return Err(Error::ReadOnly),
+            Writing::Closed => return Err(Error::Closed),
+        }
+        let lock = self.made.get(file_name.share(LOCKS)).ok_or(Error::Closed)?;
+        let mut made = lock.lock();
+        let folder_name = file_name.folder();
+        let is_made = made.contains(&(kind, folder_name.to_owned()));
+        let folder = match (is_made, make) {
+            // A process that was killed may not have come to making the name of a folder durable.
+            (false, MakeDirectory::IfAbsent) => self.make_folder(kind, folder_name),
+            _ => self.folder(kind, folder_name),
+        };
+        let changed = folder.and_then(|folder| change(&folder));
+        match changed {
+            Ok(()) if make == MakeDirectory::IfAbsent => {
+                made.insert((kind, folder_name.to_owned()));
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+            Err(error) if make == MakeDirectory::Never && error.kind() == ErrorKind::NotFound => {
+                Ok(())
+            }
+            Err(error) => Err(Error::io("write", self.path_of(kind, file_name), error)),
+        }
+    }
+
+    fn make_folder(&self, kind: RecordKind, folder: &str) -> std::io::Result<D> {
+        let make = MakeDirectory::IfAbsent;
+        let kinds = self.root.directory(SIDECAR, make)?;
+        kinds.directory(kind.name(), make)?.directory(folder, make)
+    }
+
+    fn folder(&self, kind: RecordKind, folder: &str) -> std::io::Result<D> {
+        let never = MakeDirectory::Never;
+        let kinds = self.root.directory(SIDECAR, never)?;
+        kinds.directory(kind.name(), never)?.directory(folder, never)
+    }
+
+    /// Calls `visit` for every file that has the name of a record.
+    fn walk(&self, visit: Visit<'_, D::File>) -> Result<()> {
+        for kind in RecordKind::ALL {
+            self.walk_kind(kind, visit).map_err(|source| {
+                Error::io("look at records in", self.root.path().join(SIDECAR), source)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn walk_kind(&self, kind: RecordKind, visit: Visit<'_, D::File>) -> std::io::Result<()> {
+        let never = MakeDirectory::Never;
+        let kinds = self.root.directory(SIDECAR, never);
+        let Some(folders) = if_there(kinds.and_then(|it| it.directory(kind.name(), never)))? else {
+            return Ok(());
+        };
+        for folder_name in folders.list()?.iter().filter(|name| is_folder(name)) {
+            let Some(folder) = if_there(folders.directory(folder_name, never))? else { continue };
+            for file_name in folder.list()?.iter().filter_map(|name| FileName::parse(name)) {
+                // A writer may have removed it meanwhile.
+                if let Some(file) = if_there(folder.open(&file_name.name(), OpenMode::Read))? {
+                    visit(kind, &file_name, &file)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn file_name(&self, name: &str) -> FileName {
+        FileName::of(&self.hash_key, name)
+    }
+
+    fn is_own(&self, record: &RecordFile, kind: RecordKind, name: &str) -> bool {
+        (record.store_id, record.kind, record.name.as_str()) == (self.store_id, kind, name)
+    }
+
+    fn path_of(&self, kind: RecordKind, file_name: &FileName) -> PathBuf {
+        let folder = self.root.path().join(SIDECAR).join(kind.name());
+        folder.join(file_name.folder()).join(file_name.name())
+    }
+}
+
+/// Reads a file as a record; one byte more than the longest has is read, and refused.
+fn decode(file: &impl DiskFile) -> std::io::Result<std::result::Result<RecordFile, Fault>> {
+    Ok(RecordFile::decode(&file.read_bytes(0, RECORD_FILE_BYTES_MAX + 1)?))
+}
+
+fn unusable(fault: &Fault) -> Unusable {
+    match fault {
+        Fault::Short => Unusable::Cut,
+        Fault::Magic | Fault::Checksum | Fault::Invalid(_) => Unusable::Damaged,
+        Fault::Newer { .. } => Unusable::Newer,
+    }
+}
+
+fn remove_if_there(disk: &impl Disk, name: &str) -> std::io::Result<()> {
+    if_there(disk.remove(name)).map(drop)
+}
+
+fn if_there<T>(outcome: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match outcome {
+        Ok(it) => Ok(Some(it)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
