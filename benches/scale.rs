@@ -18,7 +18,10 @@
 mod shared;
 
 use std::fs;
+use std::hint::black_box;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use annals::{
@@ -86,11 +89,12 @@ fn measure(plan: &Plan, directory: &Path, events: u64) -> Outcome<Figures> {
     let stats = store.stats()?;
     store.close()?;
     let share = 100.0 * stats.index_bytes as f64 / stats.log_bytes as f64;
-    let (quiet, merging) = appends_beside_a_merge(plan, path, events)?;
+    let (quiet, scanning, merging) = appends_beside_others(plan, path, events)?;
     figures.extend([
         ("log bytes an event", format!("{:.1}", stats.log_bytes as f64 / stats.events as f64)),
         ("index, share of the log", format!("{share:.1} %")),
         ("durable append, p99", micros(quiet)),
+        ("durable append while everything is read, p99", micros(scanning)),
         ("durable append while a merge runs, p99", merging.map_or("no merge ran".into(), micros)),
     ]);
     fs::remove_dir_all(path)?;
@@ -190,12 +194,11 @@ fn anonymous_while_reading(store: &FileStore) -> Outcome<u64> {
     Ok(most)
 }
 
-/// Appends single events, first in quiet and then while enough runs come about for a merge.
-fn appends_beside_a_merge(
-    plan: &Plan,
-    path: &Path,
-    events: u64,
-) -> Outcome<(Duration, Option<Duration>)> {
+/// What appends of single events take: in quiet, while everything is read, and while enough runs come
+/// about for a merge, if one does.
+type Appends = (Duration, Duration, Option<Duration>);
+
+fn appends_beside_others(plan: &Plan, path: &Path, events: u64) -> Outcome<Appends> {
     let store = FileStore::open(path)?;
     let stream = StreamId::new("Single", Uuid::new_v4().to_string())?;
     let append = |_| {
@@ -205,6 +208,7 @@ fn appends_beside_a_merge(
     wait_until_merged(plan, path)?;
     let count = plan.size(2000, 20);
     let quiet = times(0..count, append);
+    let scanning = beside_a_scan(&store, || times(0..count, append));
     let mut merging = Vec::new();
     let bulk = StreamId::new("Bulk", Uuid::new_v4().to_string())?;
     let mut loaded = 0;
@@ -218,7 +222,25 @@ fn appends_beside_a_merge(
         }
     }
     store.close()?;
-    Ok((percentile(quiet, 99), (merging.len() >= 100).then(|| percentile(merging, 99))))
+    let merging = (merging.len() >= 100).then(|| percentile(merging, 99));
+    Ok((percentile(quiet, 99), percentile(scanning, 99), merging))
+}
+
+/// Works while another thread reads everything, over and over.
+fn beside_a_scan<T>(store: &FileStore, work: impl FnOnce() -> T) -> T {
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::Relaxed) {
+                let events = store.read_all(ReadOptions::new()).unwrap();
+                let until_done = events.take_while(|_| !is_done.load(Ordering::Relaxed));
+                until_done.for_each(|event| _ = black_box(event.unwrap()));
+            }
+        });
+        let worked = work();
+        is_done.store(true, Ordering::Relaxed);
+        worked
+    })
 }
 
 fn print_table(sizes: &[u64], columns: &[Figures]) {

@@ -190,7 +190,10 @@ fn lasts(
 
 /// Opens what the end of the process leaves of a store that has nothing in flight.
 fn silently_opened(moment: &Moment, expected: &Expected, settings: &Settings) -> Verdict {
-    let store = SimulatedStore::open(&moment.killed(), &settings.of_store())
+    let disk = moment.killed();
+    // Whoever holds the cache goes on holding it.
+    settings.apply(&disk);
+    let store = SimulatedStore::open(&disk, &settings.of_store())
         .map_err(|error| format!("opening again fails: {error}"))?;
     says_nothing(store.findings(), expected)
 }
