@@ -8,12 +8,18 @@
 
 use std::marker::PhantomData;
 
-use bincode::config::{Configuration, LittleEndian, Varint};
+use bincode::config::{Config, Configuration, LittleEndian, Varint};
 use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::RECORD_BYTES_MAX;
+
 /// Bytes that one decoded value may take in memory; the largest payload there is.
 const DECODED_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes that the decoded content of a record may take in memory. No number takes more than 16 times the
+/// bytes that it is encoded in, so every record that can be written can be read.
+const DECODED_RECORD_BYTES_MAX: usize = 16 * RECORD_BYTES_MAX as usize;
 
 type Settings = Configuration<LittleEndian, Varint, bincode::config::Limit<DECODED_BYTES_MAX>>;
 
@@ -47,7 +53,23 @@ pub(crate) fn decode_seed<'de, S: DeserializeSeed<'de>>(
     seed: S,
     bytes: &'de [u8],
 ) -> Result<S::Value, EncodingError> {
-    let (value, consumed) = bincode::serde::seed_decode_from_slice(seed, bytes, settings())?;
+    decode_whole(seed, bytes, settings())
+}
+
+/// Decodes the content of a record, which fills `bytes` to the last one.
+pub(crate) fn decode_record<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+) -> Result<T, EncodingError> {
+    let settings = bincode::config::standard().with_limit::<DECODED_RECORD_BYTES_MAX>();
+    decode_whole(PhantomData, bytes, settings)
+}
+
+fn decode_whole<'de, S: DeserializeSeed<'de>>(
+    seed: S,
+    bytes: &'de [u8],
+    settings: impl Config,
+) -> Result<S::Value, EncodingError> {
+    let (value, consumed) = bincode::serde::seed_decode_from_slice(seed, bytes, settings)?;
     match bytes.len() - consumed {
         0 => Ok(value),
         trailing => Err(EncodingError::Trailing(trailing)),
@@ -73,5 +95,14 @@ mod tests {
         let mut bytes = encode(&7_u32).unwrap();
         bytes.push(0);
         assert!(matches!(decode::<u32>(&bytes), Err(EncodingError::Trailing(1))));
+        assert!(matches!(decode_record::<u32>(&bytes), Err(EncodingError::Trailing(1))));
+    }
+
+    #[test]
+    fn a_record_that_decodes_to_sixteen_times_its_bytes_is_read() {
+        let numbers = vec![1_u128; 4 << 20];
+        let bytes = encode(&numbers).unwrap();
+        assert!(decode::<Vec<u128>>(&bytes).is_err(), "a payload may not");
+        assert_eq!(decode_record::<Vec<u128>>(&bytes).unwrap(), numbers);
     }
 }

@@ -255,6 +255,51 @@ pub enum Error {
         end: GlobalPosition,
     },
 
+    /// Somebody else works under the name already.
+    ///
+    /// What to do: end the other one first; one at a time runs a projection.
+    #[error("the {kind} \"{name}\" is in use already")]
+    Claimed {
+        /// What it is.
+        kind: RecordKind,
+        /// Its name.
+        name: String,
+    },
+
+    /// The kept state of a projection has another version than the projection.
+    ///
+    /// What to do: make it anew with [`Rebuild`](crate::Rebuild).
+    #[error(
+        "the state of projection \"{projection}\" has version {found}, not {expected}: make it anew"
+    )]
+    StateVersion {
+        /// The name of the projection.
+        projection: String,
+        /// The version that was kept.
+        found: u32,
+        /// The version that the projection has.
+        expected: u32,
+    },
+
+    /// An event could not be handled by a projection, which has stopped before it. Nothing of the event
+    /// is in the state.
+    ///
+    /// What to do: correct what the source says and run it again: it goes on with this event. Or run it
+    /// with [`OnFailure::SetAside`](crate::OnFailure::SetAside).
+    #[error(
+        "projection \"{projection}\" has stopped before position {position} after {attempts} attempts: {source}"
+    )]
+    ProjectionStopped {
+        /// The name of the projection.
+        projection: String,
+        /// The position of the event.
+        position: GlobalPosition,
+        /// How often it was tried.
+        attempts: u32,
+        /// What the handler said.
+        source: Source,
+    },
+
     /// A record beside the log is there and can not be used.
     ///
     /// What to do: remove the record, which makes who wrote it begin anew, or restore it.

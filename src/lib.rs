@@ -74,6 +74,7 @@ mod index;
 mod io;
 pub mod limits;
 mod position;
+mod projection;
 mod record;
 mod segment;
 mod sidecar;
@@ -96,11 +97,15 @@ pub use engine::{Finding, RepairReport, RepairStep, Severity, VerifyReport};
 pub use error::{Damage, DecodeFailure, Difference, Error, PoisonCause, Result};
 pub use event::{ContentType, EventId, Metadata, NewEvent, RecordedEvent};
 pub use position::{GlobalPosition, StreamVersion};
+pub use projection::{
+    DeadLetter, Handled, OnFailure, Progress, Projection, ProjectionOptions, ProjectionRunner,
+    ProjectionView, Rebuild, Redriven, Retries,
+};
 pub use record::{Record, RecordKind, Unusable};
 pub use store::{
-    AppendResult, Bound, CheckFailure, Commit, CommitResult, Direction, EventStore, EventStream,
-    Events, ExpectedVersion, FailIfMatches, Filter, GlobalRead, OnDuplicate, Query, QueryItem,
-    ReadOptions, RecordStore, StreamRead, Watch, Watcher,
+    AppendResult, Bound, CheckFailure, Claim, Claims, Commit, CommitResult, Direction, EventStore,
+    EventStream, Events, ExpectedVersion, FailIfMatches, Filter, GlobalRead, OnDuplicate, Query,
+    QueryItem, ReadOptions, RecordStore, StreamRead, Watch, Watcher,
 };
 pub use stream::{ActorId, AggregateId, IdRef, StreamId, TenantId};
 pub use subscription::{Checkpoint, Delivery, Start, StopHandle, Subscription};

@@ -29,6 +29,12 @@ pub const RECORD_BYTES_MAX: u32 = 16 << 20;
 /// Bytes of the name of a record: room for the name of a stream and more.
 pub const RECORD_NAME_BYTES_MAX: u32 = 512;
 
+/// Events that a projection sets aside before it stops: they are kept with its state, and one that fails at
+/// so many is not at fault for single events.
+pub const DEAD_LETTERS_MAX: usize = 256;
+/// Bytes that are kept of what a handler said of an event that was set aside.
+pub const DEAD_LETTER_ERROR_BYTES_MAX: usize = 1024;
+
 /// Bytes of the first segment of a store, so that a store of ten events stays small.
 pub(crate) const FIRST_SEGMENT_BYTES: u64 = 256 << 10;
 /// Bytes of the smallest segment size that can be configured.

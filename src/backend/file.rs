@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::records::FileRecords;
 use crate::clock::Clock;
 use crate::domain::StoredSnapshots;
 use crate::engine::{
@@ -20,9 +21,8 @@ use crate::io::{Disk, ReadMode, RealDisk};
 use crate::limits::{Limits, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::record::{Record, RecordKind};
-use crate::sidecar::Sidecar;
 use crate::store::{
-    Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, RecordStore,
+    Claim, Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, RecordStore,
     StreamRead, Watch, Watcher,
 };
 use crate::stream::StreamId;
@@ -181,6 +181,7 @@ pub struct Stats {
 /// ```
 pub struct FileStore {
     engine: Engine<RealDisk>,
+    records: Arc<FileRecords>,
 }
 
 impl FileStore {
@@ -210,7 +211,7 @@ impl FileStore {
         let root = root.with_read_mode(read_mode(reading));
         let workers = Workers::Threads;
         let options = EngineOptions { segment_bytes, limits, clock, memtable_events, workers };
-        Engine::open(root, &options).map(|engine| Self { engine })
+        Engine::open(root, &options).map(Self::over)
     }
 
     /// Opens a store for reading as it is now, beside a writer if there is one. Changes nothing.
@@ -223,7 +224,12 @@ impl FileStore {
     ///
     /// [`Error::Missing`] when there is no store at the path; otherwise as [`open`](Self::open).
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
-        Engine::open_read_only(existing(path.as_ref())?).map(|engine| Self { engine })
+        Engine::open_read_only(existing(path.as_ref())?).map(Self::over)
+    }
+
+    fn over(engine: Engine<RealDisk>) -> Self {
+        let records = Arc::new(FileRecords::new(Arc::clone(engine.sidecar())));
+        Self { engine, records }
     }
 
     /// Checks every byte of the store at a path. Changes nothing, and works beside a writer.
@@ -327,7 +333,7 @@ impl FileStore {
     /// Returns a place for snapshots of aggregates in the store's own directory, with a thread that writes
     /// them. One is enough for all repositories; once the store is closed it takes no more.
     pub fn snapshots(&self) -> StoredSnapshots {
-        StoredSnapshots::new(Arc::clone(self.engine.sidecar()) as Arc<dyn RecordStore>)
+        StoredSnapshots::new(Arc::clone(&self.records) as Arc<dyn RecordStore>)
     }
 
     /// Returns the store's directory.
@@ -410,30 +416,19 @@ impl EventStore for FileStore {
 
 impl RecordStore for FileStore {
     fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> Result<()> {
-        self.engine.sidecar().write(kind, name, content)
+        self.records.write_record(kind, name, content)
     }
 
     fn read_record(&self, kind: RecordKind, name: &str) -> Result<Record> {
-        self.engine.sidecar().read(kind, name)
+        self.records.read_record(kind, name)
     }
 
     fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
-        self.engine.sidecar().remove(kind, name)
-    }
-}
-
-/// The records alone, for those who may outlive the store.
-impl RecordStore for Sidecar<RealDisk> {
-    fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> Result<()> {
-        self.write(kind, name, content)
+        self.records.remove_record(kind, name)
     }
 
-    fn read_record(&self, kind: RecordKind, name: &str) -> Result<Record> {
-        self.read(kind, name)
-    }
-
-    fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
-        self.remove(kind, name)
+    fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {
+        self.records.claim(kind, name)
     }
 }
 

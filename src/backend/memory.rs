@@ -25,8 +25,8 @@ use crate::limits::Limits;
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::record::{Record, RecordKind, check_content, check_name};
 use crate::store::{
-    Commit, CommitResult, Decision, Direction, EventStore, Events, GlobalRead, Query, ReadOptions,
-    RecordStore, StreamRead, View, Watch, Watcher, Write, decide,
+    Claim, Claims, Commit, CommitResult, Decision, Direction, EventStore, Events, GlobalRead,
+    Query, ReadOptions, RecordStore, StreamRead, View, Watch, Watcher, Write, decide,
 };
 use crate::stream::{AggregateId, StreamId};
 use crate::timestamp::Timestamp;
@@ -52,6 +52,7 @@ use crate::timestamp::Timestamp;
 pub struct MemoryStore {
     state: RwLock<State>,
     records: RwLock<BTreeMap<(RecordKind, String), Bytes>>,
+    claims: Claims,
     watchers: Watchers,
     clock: Clock,
     limits: Limits,
@@ -190,6 +191,10 @@ impl RecordStore for MemoryStore {
         check_name(name)?;
         self.records.write().remove(&(kind, name.to_owned()));
         Ok(())
+    }
+
+    fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {
+        self.claims.claim(kind, name)
     }
 }
 

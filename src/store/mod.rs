@@ -8,6 +8,7 @@
 
 mod append;
 mod check;
+mod claims;
 mod decide;
 mod query;
 mod read;
@@ -18,6 +19,7 @@ mod watch;
 pub use append::{
     AppendResult, CheckFailure, Commit, CommitResult, ExpectedVersion, FailIfMatches, OnDuplicate,
 };
+pub use claims::{Claim, Claims};
 pub use query::{Filter, Query, QueryItem};
 pub use read::{Bound, Direction, EventStream, Events, GlobalRead, ReadOptions, StreamRead};
 pub use records::RecordStore;

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::record::{Record, RecordKind};
+use crate::store::Claim;
 
 /// A place for small records beside the events of a store: snapshots, checkpoints, the states of
 /// projections.
@@ -49,4 +50,12 @@ pub trait RecordStore: Send + Sync {
     ///
     /// As [`write_record`](Self::write_record).
     fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()>;
+
+    /// Claims the name of a record until the claim is dropped, for who must be the only one to write it.
+    /// A backend keeps [`Claims`](crate::Claims) for this; records are read and written without, too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Claimed`](crate::Error::Claimed) while somebody else has it.
+    fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim>;
 }

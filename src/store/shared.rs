@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    AppendResult, Commit, CommitResult, EventStore, EventStream, Events, ExpectedVersion,
+    AppendResult, Claim, Commit, CommitResult, EventStore, EventStream, Events, ExpectedVersion,
     GlobalRead, Query, RecordStore, StreamRead, Watch, Watcher,
 };
 use crate::error::Result;
@@ -89,6 +89,10 @@ macro_rules! stores {
 
                 fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
                     (**self).remove_record(kind, name)
+                }
+
+                fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {
+                    (**self).claim(kind, name)
                 }
             }
         )+

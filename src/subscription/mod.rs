@@ -24,12 +24,13 @@ use std::time::Duration;
 pub use checkpoint::Checkpoint;
 pub use sleeper::StopHandle;
 
-pub(crate) use sleeper::{Patience, Sleeper};
+pub(crate) use sleeper::Patience;
 
 use crate::error::{Error, Result};
 use crate::event::RecordedEvent;
 use crate::position::GlobalPosition;
 use crate::store::{EventStore, Events, Filter, GlobalRead, Query, Watch};
+use sleeper::Sleeper;
 
 /// Positions that are read at once: few queries where much is to be caught up with, and a position that
 /// moves on where nothing passes the filter.
@@ -182,7 +183,25 @@ impl<S: EventStore> Subscription<S> {
         self.deliver(&Patience::of(longest))
     }
 
-    fn deliver(&mut self, patience: &Patience) -> Result<Delivery> {
+    /// Returns the store that is followed.
+    pub(crate) fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Goes back, or on, to a position at which it has been.
+    pub(crate) fn rewind(&mut self, position: GlobalPosition) {
+        if position != self.position {
+            (self.position, self.step) = (position, None);
+        }
+    }
+
+    /// Waits without reading, and tells whether it was stopped meanwhile.
+    pub(crate) fn pause(&self, patience: &Patience) -> bool {
+        self.sleeper.pause(patience)
+    }
+
+    /// Returns the next event, waiting for one as long as the patience lasts.
+    pub(crate) fn deliver(&mut self, patience: &Patience) -> Result<Delivery> {
         let delivery = self.wait_for_event(patience);
         self.has_failed = delivery.is_err();
         delivery

@@ -9,7 +9,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::clock::Stopwatch;
 use crate::store::Watcher;
 
-/// Stops a [`Subscription`](crate::Subscription) from
+/// Stops a [`Subscription`](crate::Subscription) or a [`ProjectionRunner`](crate::ProjectionRunner) from
 /// another thread. Clones stop the same one.
 ///
 /// # Examples
@@ -106,6 +106,19 @@ impl Sleeper {
                 Some(left) => _ = self.bed.changed.wait_for(&mut state, left),
             }
         }
+    }
+
+    /// Waits until the patience is over, whoever calls, and tells whether it was stopped before that.
+    pub(crate) fn pause(&self, patience: &Patience) -> bool {
+        let mut state = self.bed.state.lock();
+        while !state.is_stopped {
+            match patience.left() {
+                None => self.bed.changed.wait(&mut state),
+                Some(Duration::ZERO) => return false,
+                Some(left) => _ = self.bed.changed.wait_for(&mut state, left),
+            }
+        }
+        std::mem::take(&mut state.is_stopped)
     }
 
     /// Tells whether somebody has stopped it since this was last asked.

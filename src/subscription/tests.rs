@@ -14,8 +14,8 @@ use crate::event::{EventId, NewEvent, RecordedEvent};
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::record::{Record, RecordKind, Unusable};
 use crate::store::{
-    Commit, CommitResult, EventStore, Events, Filter, GlobalRead, Query, RecordStore, StreamRead,
-    Watch, Watcher,
+    Claim, Claims, Commit, CommitResult, EventStore, Events, Filter, GlobalRead, Query,
+    RecordStore, StreamRead, Watch, Watcher,
 };
 use crate::stream::StreamId;
 use crate::timestamp::Timestamp;
@@ -130,6 +130,10 @@ impl RecordStore for Counted {
     fn remove_record(&self, _: RecordKind, _: &str) -> Result<()> {
         *self.record.lock() = None;
         Ok(())
+    }
+
+    fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {
+        Claims::default().claim(kind, name)
     }
 }
 

@@ -13,8 +13,8 @@ use crate::limits::Limits;
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::record::{Record, RecordKind};
 use crate::store::{
-    Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, RecordStore,
-    StreamRead, Watch, Watcher,
+    Claim, Claims, Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query,
+    RecordStore, StreamRead, Watch, Watcher,
 };
 use crate::stream::StreamId;
 
@@ -37,6 +37,7 @@ pub struct Settings {
 /// A store on a simulated disk.
 pub struct SimulatedStore {
     engine: Engine<SimulatedDisk>,
+    claims: Claims,
 }
 
 /// Lets everything that is drawn by chance on this thread follow from a seed from now on.
@@ -58,7 +59,7 @@ impl SimulatedStore {
             memtable_events: settings.memtable_events,
             workers: Workers::Caller,
         };
-        Engine::open(disk.clone(), &options).map(|engine| Self { engine })
+        Engine::open(disk.clone(), &options).map(Self::over)
     }
 
     /// Opens a store for reading.
@@ -67,7 +68,11 @@ impl SimulatedStore {
     ///
     /// As [`FileStore::open_read_only`](crate::FileStore::open_read_only).
     pub fn open_read_only(disk: &SimulatedDisk) -> Result<Self> {
-        Engine::open_read_only(disk.clone()).map(|engine| Self { engine })
+        Engine::open_read_only(disk.clone()).map(Self::over)
+    }
+
+    fn over(engine: Engine<SimulatedDisk>) -> Self {
+        Self { engine, claims: Claims::default() }
     }
 
     /// Checks every byte of a store.
@@ -159,5 +164,9 @@ impl RecordStore for SimulatedStore {
 
     fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
         self.engine.sidecar().remove(kind, name)
+    }
+
+    fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {
+        self.claims.claim(kind, name)
     }
 }

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use annals::{
-    AggregateId, CommandError, Context, Error, EventId, EventStore, ExpectedVersion, FileStore,
-    MemorySnapshots, MemoryStore, Record, RecordKind, RecordStore, Repository, Root, Snapshot,
-    SnapshotPolicy, SnapshotStore, StoredSnapshots, StreamId, StreamRead, StreamVersion, TenantId,
+    AggregateId, Claim, Claims, CommandError, Context, Error, EventId, EventStore, ExpectedVersion,
+    FileStore, MemorySnapshots, MemoryStore, Record, RecordKind, RecordStore, Repository, Root,
+    Snapshot, SnapshotPolicy, SnapshotStore, StoredSnapshots, StreamId, StreamRead, StreamVersion,
+    TenantId,
 };
 use bytes::Bytes;
 
@@ -223,6 +224,10 @@ impl RecordStore for Gated {
     fn remove_record(&self, kind: RecordKind, name: &str) -> annals::Result<()> {
         self.store.remove_record(kind, name)
     }
+
+    fn claim(&self, kind: RecordKind, name: &str) -> annals::Result<Claim> {
+        self.store.claim(kind, name)
+    }
 }
 
 #[test]
@@ -322,6 +327,9 @@ fn a_writer_that_panics_is_waited_for_by_nobody() {
         }
         fn remove_record(&self, _: RecordKind, _: &str) -> annals::Result<()> {
             Ok(())
+        }
+        fn claim(&self, kind: RecordKind, name: &str) -> annals::Result<Claim> {
+            Claims::default().claim(kind, name)
         }
     }
     let snapshots = StoredSnapshots::new(Arc::new(Panicking));

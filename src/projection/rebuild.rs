@@ -1,0 +1,99 @@
+//! Makes a projection anew beside the one in use, then takes its place.
+
+use std::fmt;
+
+use super::kept::Kept;
+use super::options::ProjectionOptions;
+use super::runner::ProjectionRunner;
+use crate::error::{Error, Result};
+use crate::position::GlobalPosition;
+use crate::projection::Projection;
+use crate::record::RecordKind;
+use crate::store::{EventStore, RecordStore};
+
+/// A projection that is made anew from the first event, under a name that is in use.
+///
+/// The one in use goes on meanwhile, with its own state. Run this one with its
+/// [`runner`](Self::runner) until it has caught up, end the other, and
+/// [`switch`](Self::switch). Ended before that, it goes on where it was when it is opened again with the
+/// same [`STATE_VERSION`](Projection::STATE_VERSION), and begins anew with another one.
+///
+/// # Examples
+///
+/// ```
+/// use annals::{Handled, MemoryStore, Projection, ProjectionOptions, ProjectionRunner, Rebuild};
+/// # use annals::RecordedEvent;
+/// # struct Count;
+/// # impl Projection for Count {
+/// #     type State = u64;
+/// #     type Error = annals::Error;
+/// #     fn handle(&mut self, count: &mut u64, _: &RecordedEvent) -> annals::Result<Handled> {
+/// #         *count += 1;
+/// #         Ok(Handled::Applied)
+/// #     }
+/// # }
+///
+/// let store = MemoryStore::new();
+/// let in_use = ProjectionRunner::open(&store, "count", Count, ProjectionOptions::new())?;
+///
+/// let mut rebuild = Rebuild::open(&store, "count", Count, ProjectionOptions::new())?;
+/// rebuild.runner().catch_up()?;
+/// drop(in_use); // Usually it runs in a thread, and is stopped and joined here.
+/// let runner = rebuild.switch()?;
+/// # Ok::<(), annals::Error>(())
+/// ```
+pub struct Rebuild<S: EventStore + RecordStore, P: Projection>(ProjectionRunner<S, P>);
+
+impl<S: EventStore + RecordStore, P: Projection> Rebuild<S, P> {
+    /// Begins to make a projection anew, or goes on with it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Claimed`] when this is being done already; otherwise as
+    /// [`ProjectionRunner::open`], but that what can not be gone on with is begun anew.
+    pub fn open(
+        store: S,
+        name: impl Into<String>,
+        projection: P,
+        options: ProjectionOptions,
+    ) -> Result<Self> {
+        let (kind, name) = (RecordKind::Rebuild, name.into());
+        let claim = store.claim(kind, &name)?;
+        let kept = match Kept::read::<P>(&store, kind, &name) {
+            Ok(kept) => kept.filter(|kept| is_there(&store, kept.position)),
+            Err(Error::StateVersion { .. } | Error::RecordUnusable { .. } | Error::Payload(_)) => {
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        ProjectionRunner::with(store, (kind, name), claim, kept, projection, options).map(Self)
+    }
+
+    /// Returns what runs it.
+    pub fn runner(&mut self) -> &mut ProjectionRunner<S, P> {
+        &mut self.0
+    }
+
+    /// Catches up with the log, takes the place of the projection in use in one step, and returns it.
+    /// What was kept of the other one, its dead letters included, is gone then.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Claimed`] when the one in use is still open: end it and switch again, after
+    /// [`open`](Self::open). Otherwise as [`ProjectionRunner::catch_up`].
+    pub fn switch(mut self) -> Result<ProjectionRunner<S, P>> {
+        self.0.catch_up()?;
+        self.0.take_the_place_of_the_one_in_use()?;
+        Ok(self.0)
+    }
+}
+
+fn is_there(store: &impl EventStore, position: GlobalPosition) -> bool {
+    store.global_position().is_ok_and(|end| position <= end)
+}
+
+impl<S: EventStore + RecordStore, P: Projection> fmt::Debug for Rebuild<S, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Rebuild").field(&self.0).finish()
+    }
+}

@@ -1,0 +1,146 @@
+//! A projection that is made anew beside the one in use, and takes its place.
+
+use std::thread;
+
+use annals::{
+    Error, EventStore, ExpectedVersion, FileStore, Handled, MemoryStore, NewEvent, Projection,
+    ProjectionOptions, ProjectionRunner, Rebuild, Record, RecordKind, RecordStore, RecordedEvent,
+    StreamId,
+};
+
+/// Adds a number for every event: a mistake is corrected by another number and another version.
+struct Sum<const NUMBER: u64, const VERSION: u32>;
+
+type Wrong = Sum<10, 1>;
+type Right = Sum<1, 2>;
+
+impl<const NUMBER: u64, const VERSION: u32> Projection for Sum<NUMBER, VERSION> {
+    type State = u64;
+    type Error = String;
+    const STATE_VERSION: u32 = VERSION;
+
+    fn handle(&mut self, sum: &mut u64, _: &RecordedEvent) -> Result<Handled, String> {
+        *sum += NUMBER;
+        Ok(Handled::Applied)
+    }
+}
+
+fn append(store: &dyn EventStore, count: usize) {
+    let stream = StreamId::new("Test", "one").unwrap();
+    let events = (0..count).map(|_| NewEvent::new("Happened", "")).collect();
+    store.append(&stream, ExpectedVersion::Any, events).unwrap();
+}
+
+fn options() -> ProjectionOptions {
+    ProjectionOptions::new()
+}
+
+fn wrong<S: EventStore + RecordStore>(store: S) -> ProjectionRunner<S, Wrong> {
+    ProjectionRunner::open(store, "sum", Sum, options()).unwrap()
+}
+
+fn right<S: EventStore + RecordStore>(store: S) -> Rebuild<S, Right> {
+    Rebuild::open(store, "sum", Sum, options()).unwrap()
+}
+
+fn sum<S: EventStore + RecordStore, P: Projection<State = u64>>(
+    runner: &ProjectionRunner<S, P>,
+) -> u64 {
+    runner.view().read(|sum| *sum)
+}
+
+#[test]
+fn the_one_in_use_goes_on_until_the_new_one_takes_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = &FileStore::open(directory.path()).unwrap();
+    append(store, 5);
+    let mut in_use = wrong(store);
+    let (view, stop) = (in_use.view(), in_use.stop_handle());
+    thread::scope(|scope| {
+        let running = scope.spawn(move || in_use.run().map(|_| in_use));
+        let mut rebuild = right(store);
+        rebuild.runner().catch_up().unwrap();
+        append(store, 2);
+        while view.reached().get() < 7 {
+            thread::yield_now();
+        }
+        assert_eq!((view.read(|sum| *sum), sum(rebuild.runner())), (70, 5));
+        stop.stop();
+        drop(running.join().unwrap().unwrap());
+        let runner = rebuild.switch().unwrap();
+        assert_eq!((sum(&runner), runner.reached().get()), (7, 7));
+    });
+    store.close().unwrap();
+
+    let store = FileStore::open(directory.path()).unwrap();
+    append(&store, 1);
+    let mut runner = ProjectionRunner::open(&store, "sum", Right {}, options()).unwrap();
+    assert_eq!(sum(&runner), 7);
+    runner.catch_up().unwrap();
+    assert_eq!(sum(&runner), 8);
+    let left = store.read_record(RecordKind::Rebuild, "sum").unwrap();
+    assert_eq!(left, Record::Absent, "nothing of the rebuild is left");
+}
+
+#[test]
+fn a_switch_is_refused_while_the_one_in_use_is_open() {
+    let store = MemoryStore::new();
+    append(&store, 3);
+    let mut in_use = wrong(&store);
+    in_use.catch_up().unwrap();
+    let refused = right(&store).switch();
+    assert!(matches!(refused.map(drop), Err(Error::Claimed { .. })));
+    append(&store, 1);
+    in_use.catch_up().unwrap();
+    assert_eq!(sum(&in_use), 40, "the one in use is as it was");
+    drop(in_use);
+    assert_eq!(sum(&right(&store).switch().unwrap()), 4);
+}
+
+#[test]
+fn a_rebuild_goes_on_where_it_ended_and_only_one_is_made_at_a_time() {
+    let store = MemoryStore::new();
+    append(&store, 3);
+    let mut rebuild = right(&store);
+    rebuild.runner().catch_up().unwrap();
+    let second = Rebuild::open(&store, "sum", Right {}, options());
+    assert!(matches!(second.map(drop), Err(Error::Claimed { .. })));
+    drop(rebuild);
+    append(&store, 1);
+    let mut rebuild = right(&store);
+    assert_eq!((sum(rebuild.runner()), rebuild.runner().reached().get()), (3, 3));
+    assert_eq!(rebuild.runner().catch_up().unwrap().applied, 1);
+    assert_eq!(sum(rebuild.runner()), 4);
+}
+
+#[test]
+fn a_rebuild_that_can_not_be_gone_on_with_begins_anew() {
+    let store = MemoryStore::new();
+    append(&store, 3);
+    right(&store).runner().catch_up().unwrap();
+    let mut other = Rebuild::open(&store, "sum", Sum::<2, 3>, options()).unwrap();
+    assert_eq!(other.runner().reached().get(), 0, "of another version");
+    other.runner().catch_up().unwrap();
+    assert_eq!(sum(other.runner()), 6);
+    drop(other);
+    store.write_record(RecordKind::Rebuild, "sum", b"no state").unwrap();
+    assert_eq!(right(&store).runner().reached().get(), 0, "can not be decoded");
+
+    right(&store).runner().catch_up().unwrap();
+    let kept = store.read_record(RecordKind::Rebuild, "sum").unwrap().content().unwrap();
+    let behind = MemoryStore::new();
+    behind.write_record(RecordKind::Rebuild, "sum", &kept).unwrap();
+    assert_eq!(right(&behind).runner().reached().get(), 0, "ahead of the log");
+}
+
+#[test]
+fn a_new_version_is_made_without_the_old_one() {
+    let store = MemoryStore::new();
+    append(&store, 3);
+    wrong(&store).catch_up().unwrap();
+    let refused = ProjectionRunner::open(&store, "sum", Right {}, options());
+    assert!(matches!(refused.map(drop), Err(Error::StateVersion { .. })));
+    assert_eq!(sum(&right(&store).switch().unwrap()), 3);
+    let refused = ProjectionRunner::open(&store, "sum", Wrong {}, options());
+    assert!(matches!(refused.map(drop), Err(Error::StateVersion { found: 2, .. })));
+}

@@ -1,0 +1,94 @@
+//! Records beside the log behave the same in memory and on disk.
+
+use std::sync::Arc;
+
+use annals::{
+    Claim, Error, EventStore, FileStore, MemoryStore, Record, RecordKind, RecordStore, limits,
+};
+
+const KINDS: [RecordKind; 4] =
+    [RecordKind::Snapshot, RecordKind::Checkpoint, RecordKind::Projection, RecordKind::Rebuild];
+
+/// Calls a test with a store of every kind.
+fn with_every_store(test: impl Fn(&dyn RecordStore)) {
+    test(&MemoryStore::new());
+    test(&Arc::new(MemoryStore::new()));
+    let directory = tempfile::tempdir().unwrap();
+    test(&Box::new(FileStore::open(directory.path()).unwrap()));
+}
+
+fn content(store: &dyn RecordStore, kind: RecordKind, name: &str) -> Option<Vec<u8>> {
+    store.read_record(kind, name).unwrap().content().map(Vec::from)
+}
+
+#[test]
+fn a_record_is_what_was_written_last_under_its_kind_and_name() {
+    with_every_store(|store| {
+        for kind in KINDS {
+            assert_eq!(store.read_record(kind, "a/../b").unwrap(), Record::Absent);
+            for text in ["first", "", "last"] {
+                let own = format!("{kind} {text}");
+                store.write_record(kind, "a/../b", own.as_bytes()).unwrap();
+                assert_eq!(content(store, kind, "a/../b"), Some(own.into_bytes()));
+            }
+            assert_eq!(content(store, kind, "a"), None);
+        }
+        store.remove_record(RecordKind::Snapshot, "a/../b").unwrap();
+        store.remove_record(RecordKind::Snapshot, "a/../b").unwrap();
+        assert_eq!(content(store, RecordKind::Snapshot, "a/../b"), None);
+        assert!(content(store, RecordKind::Checkpoint, "a/../b").is_some());
+    });
+}
+
+#[test]
+fn names_and_contents_over_their_limits_are_refused() {
+    with_every_store(|store| {
+        let long = "n".repeat(usize::try_from(limits::RECORD_NAME_BYTES_MAX).unwrap() + 1);
+        let large = vec![0; usize::try_from(limits::RECORD_BYTES_MAX).unwrap() + 1];
+        let kind = RecordKind::Snapshot;
+        assert!(matches!(store.write_record(kind, "", b""), Err(Error::InvalidName { .. })));
+        assert!(matches!(store.write_record(kind, &long, b""), Err(Error::Limit { .. })));
+        assert!(matches!(store.write_record(kind, "a", &large), Err(Error::Limit { .. })));
+        assert!(matches!(store.read_record(kind, &long), Err(Error::Limit { .. })));
+        assert!(matches!(store.remove_record(kind, ""), Err(Error::InvalidName { .. })));
+        store.write_record(kind, &long[1..], &large[1..]).unwrap();
+        assert_eq!(content(store, kind, &long[1..]).map(|it| it.len()), Some(large.len() - 1));
+    });
+}
+
+#[test]
+fn a_name_is_claimed_by_one_at_a_time() {
+    with_every_store(|store| {
+        let claim: Claim = store.claim(RecordKind::Projection, "counts").unwrap();
+        let other = store.claim(RecordKind::Rebuild, "counts").unwrap();
+        let refused = store.claim(RecordKind::Projection, "counts");
+        assert!(
+            matches!(&refused, Err(Error::Claimed { name, .. }) if name == "counts"),
+            "{refused:?}"
+        );
+        drop((claim, other));
+        assert!(store.claim(RecordKind::Projection, "counts").is_ok());
+    });
+}
+
+#[test]
+fn records_are_there_after_reopening_and_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FileStore::open(directory.path()).unwrap();
+    for number in 0..20 {
+        store.write_record(RecordKind::Snapshot, &number.to_string(), &[7; 100]).unwrap();
+    }
+    assert_eq!(store.global_position().unwrap().get(), 0, "nothing of this is an event");
+    store.close().unwrap();
+    let closed = store.write_record(RecordKind::Snapshot, "1", b"");
+    assert!(matches!(closed, Err(Error::Closed)), "{closed:?}");
+
+    let store = FileStore::open_read_only(directory.path()).unwrap();
+    assert_eq!(content(&store, RecordKind::Snapshot, "19"), Some(vec![7; 100]));
+    let refused = store.write_record(RecordKind::Snapshot, "1", b"");
+    assert!(matches!(refused, Err(Error::ReadOnly)), "{refused:?}");
+    let stats = store.stats().unwrap();
+    assert_eq!(stats.records, 20);
+    assert!(stats.record_bytes > 2_000);
+    assert!(FileStore::verify(directory.path()).unwrap().findings.is_empty());
+}
