@@ -54,8 +54,9 @@
 //! tests. [`NewEvent`] and [`RecordedEvent`] are an event before and after it is recorded, [`Commit`]
 //! appends to several streams at once, [`ReadOptions`] says what is read, and [`Error`] what to do when
 //! something fails. On the store stand typed events ([`DomainEvent`], [`Codec`], [`Upcasters`]),
-//! aggregates ([`Aggregate`], [`Repository`], [`Root`]) and [`Snapshot`]s. The folder `docs` of the repository has the contract clause by clause, the
-//! architecture, the format on disk, and runnable examples.
+//! aggregates ([`Aggregate`], [`Repository`], [`Root`]) and [`Snapshot`]s; a [`Subscription`] follows the store, and a
+//! [`Projection`] makes state of its events. The folder `docs` of the repository has the contract clause by
+//! clause, the architecture, the format on disk, and runnable examples.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 

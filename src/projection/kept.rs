@@ -145,7 +145,7 @@ impl Kept {
     }
 }
 
-pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     encoding::encode(value).map_err(Error::payload)
 }
 

@@ -228,7 +228,7 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
             match outcome {
                 Ok(_) => {
                     kept.dead_letters.retain(|other| other.position != letter.position);
-                    kept.state = self.view.change(|shown| encode(&shown.state))?;
+                    kept.state = self.view.read(encode)?;
                     self.keep(kept)?;
                     redriven.handled += 1;
                 }
@@ -395,7 +395,7 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
         if position <= self.kept.position {
             return Ok(());
         }
-        let state = self.view.change(|shown| encode(&shown.state))?;
+        let state = self.view.read(encode)?;
         let dead_letters = self.kept.dead_letters.clone();
         self.keep(Kept { position, dead_letters, state })
     }

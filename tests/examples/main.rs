@@ -21,12 +21,16 @@ mod bank_account;
 #[path = "../../docs/examples/event_store_tour.rs"]
 mod event_store_tour;
 #[allow(dead_code, reason = "an example's main is not called here")]
+#[path = "../../docs/examples/projections.rs"]
+mod projections;
+#[allow(dead_code, reason = "an example's main is not called here")]
 #[path = "../../docs/examples/training_plan.rs"]
 mod training_plan;
 #[allow(dead_code, reason = "an example's main is not called here")]
 #[path = "../../docs/examples/upcasting.rs"]
 mod upcasting;
 
+const TRADE: &str = include_str!("../../docs/examples/projections.txt");
 const TOUR: &str = include_str!("../../docs/examples/event_store_tour.txt");
 
 fn tour(directory: &Path) -> String {
@@ -49,6 +53,14 @@ fn bank(directory: &Path) -> String {
     let store = FileStore::open(directory).unwrap();
     let mut out = Vec::new();
     bank_account::bank(&store, &mut out).unwrap();
+    store.close().unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn trade(directory: &Path) -> String {
+    let store = FileStore::open(directory).unwrap();
+    let mut out = Vec::new();
+    projections::trade(&store, &mut out).unwrap();
     store.close().unwrap();
     String::from_utf8(out).unwrap()
 }
@@ -101,6 +113,31 @@ fn a_second_tour_follows_the_first_on_the_same_directory() {
 
     assert_eq!((uuids(&first).len(), uuids(&second).len()), (2, 4));
     assert!(uuids(&second).is_superset(&uuids(&first)), "the first tour's tasks are listed");
+}
+
+#[test]
+fn trading_prints_the_expected_output_on_an_empty_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let printed = trade(directory.path());
+    assert_eq!(printed.lines().collect::<Vec<_>>(), TRADE.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn trading_again_goes_on_with_what_was_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    trade(directory.path());
+    let second = trade(directory.path());
+
+    assert!(second.starts_with("Events recorded before: 4\n"), "{second}");
+    let mail = section(&second, "2. A subscription goes on from its checkpoint");
+    let expected = ["   mail was sent up to position 3", "   mail about order-4"];
+    assert_eq!((mail.get(..2), mail.len()), (Some(&expected[..]), 5));
+    let set_aside = section(&second, "3. A projection meets an event that it can not handle");
+    assert_eq!(set_aside.first(), Some(&"   2 counted, 1 set aside"));
+    let revenue = section(&second, "5. It follows while orders come in");
+    assert_eq!(revenue, ["   bread: 5.80", "   cake: 7.60", "   tea: 19.00"]);
+    let orders = section(&second, "6. Another one is made beside the one in use");
+    assert_eq!(orders.first(), Some(&"   8 events were read again"));
 }
 
 #[test]
