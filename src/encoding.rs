@@ -8,7 +8,7 @@
 
 use std::marker::PhantomData;
 
-use bincode::config::{Configuration, LittleEndian, Varint};
+use bincode::config::{Config, Configuration, LittleEndian, Varint};
 use serde::de::DeserializeSeed;
 use serde::{Deserialize, Serialize};
 
@@ -53,19 +53,23 @@ pub(crate) fn decode_seed<'de, S: DeserializeSeed<'de>>(
     seed: S,
     bytes: &'de [u8],
 ) -> Result<S::Value, EncodingError> {
-    let (value, consumed) = bincode::serde::seed_decode_from_slice(seed, bytes, settings())?;
-    match bytes.len() - consumed {
-        0 => Ok(value),
-        trailing => Err(EncodingError::Trailing(trailing)),
-    }
+    decode_whole(seed, bytes, settings())
 }
 
 /// Decodes the content of a record, which fills `bytes` to the last one.
-pub(crate) fn decode_record<T: serde::de::DeserializeOwned>(
-    bytes: &[u8],
+pub(crate) fn decode_record<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
 ) -> Result<T, EncodingError> {
     let settings = bincode::config::standard().with_limit::<DECODED_RECORD_BYTES_MAX>();
-    let (value, consumed) = bincode::serde::decode_from_slice(bytes, settings)?;
+    decode_whole(PhantomData, bytes, settings)
+}
+
+fn decode_whole<'de, S: DeserializeSeed<'de>>(
+    seed: S,
+    bytes: &'de [u8],
+    settings: impl Config,
+) -> Result<S::Value, EncodingError> {
+    let (value, consumed) = bincode::serde::seed_decode_from_slice(seed, bytes, settings)?;
     match bytes.len() - consumed {
         0 => Ok(value),
         trailing => Err(EncodingError::Trailing(trailing)),

@@ -1,4 +1,4 @@
-//! A bank account: snapshots, commands that are given twice, and tenants.
+//! A bank account: snapshots, commands that are given twice, a projection, and tenants.
 //!
 //! Run it with `cargo run --release --example bank_account [DIRECTORY]`. The events are kept on disk,
 //! in `annals-data/bank_account` when no directory is given, and the snapshots beside them.
@@ -11,8 +11,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use annals::{
-    ActorId, Aggregate, AggregateId, Context, DomainEvent, EventStore, FileStore, ReadOptions,
-    Repository, SnapshotPolicy, Snapshotted, TenantId, TenantStore,
+    ActorId, Aggregate, AggregateId, Codec, Context, DomainEvent, EventStore, FileStore, Handled,
+    Projection, ProjectionOptions, ProjectionRunner, Query, ReadOptions, RecordedEvent, Repository,
+    SnapshotPolicy, Snapshotted, TenantId, TenantStore,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -110,6 +111,7 @@ pub(crate) fn bank(store: &FileStore, out: &mut dyn Write) -> Outcome {
     writeln!(out, "Events recorded before: {}", store.global_position()?)?;
     with_snapshots(store, out)?;
     given_twice(&Accounts::new(store), out)?;
+    all_accounts(store, out)?;
     two_tenants(store, out)
 }
 
@@ -154,6 +156,47 @@ fn given_twice(accounts: &Accounts<'_>, out: &mut dyn Write) -> Outcome {
         Err(rejection) => writeln!(out, "Refused: {rejection}")?,
         Ok(_) => return Err("more was withdrawn than there was".into()),
     }
+    Ok(())
+}
+
+/// What is in all accounts together, and how often money was moved.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Vault {
+    cents: u64,
+    moves: u64,
+}
+
+/// Keeps the vault up to date, whoever writes to whichever account.
+struct Counting(Codec<AccountEvent>);
+
+impl Projection for Counting {
+    type State = Vault;
+    type Error = annals::Error;
+
+    fn query(&self) -> Query {
+        Query::category(AccountEvent::AGGREGATE_TYPE)
+    }
+
+    fn handle(&mut self, vault: &mut Vault, event: &RecordedEvent) -> annals::Result<Handled> {
+        match self.0.decode(event)? {
+            AccountEvent::Opened { .. } => return Ok(Handled::Ignored),
+            AccountEvent::Deposited { cents } => vault.cents += cents,
+            AccountEvent::Withdrawn { cents } => vault.cents -= cents,
+        }
+        vault.moves += 1;
+        Ok(Handled::Applied)
+    }
+}
+
+/// Brings the vault up to date: it goes on where the run before has ended.
+fn all_accounts(store: &FileStore, out: &mut dyn Write) -> Outcome {
+    heading(out, "All accounts together")?;
+    let counting = Counting(Codec::bincode());
+    let mut runner = ProjectionRunner::open(store, "vault", counting, ProjectionOptions::new())?;
+    let progress = runner.catch_up()?;
+    let Vault { cents, moves } = runner.view().read(Clone::clone);
+    writeln!(out, "{} events were new", progress.applied)?;
+    writeln!(out, "{cents} cents after {moves} moves")?;
     Ok(())
 }
 

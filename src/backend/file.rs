@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::records::FileRecords;
 use crate::clock::Clock;
 use crate::domain::StoredSnapshots;
 use crate::engine::{
@@ -21,10 +22,9 @@ use crate::io::{Disk, ReadMode, RealDisk};
 use crate::limits::{Limits, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::record::{Record, RecordKind};
-use crate::sidecar::Sidecar;
 use crate::store::{
-    Claim, Claims, Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query,
-    RecordStore, StreamRead, Watch, Watcher,
+    Claim, Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, RecordStore,
+    StreamRead, Watch, Watcher,
 };
 use crate::stream::StreamId;
 
@@ -190,13 +190,7 @@ pub struct Stats {
 /// ```
 pub struct FileStore {
     engine: Engine<RealDisk>,
-    records: Arc<Records>,
-}
-
-/// The records alone, for those who may outlive the store.
-struct Records {
-    sidecar: Arc<Sidecar<RealDisk>>,
-    claims: Claims,
+    records: Arc<FileRecords>,
 }
 
 impl FileStore {
@@ -245,8 +239,8 @@ impl FileStore {
     }
 
     fn over(engine: Engine<RealDisk>) -> Self {
-        let sidecar = Arc::clone(engine.sidecar());
-        Self { engine, records: Arc::new(Records { sidecar, claims: Claims::default() }) }
+        let records = Arc::new(FileRecords::new(Arc::clone(engine.sidecar())));
+        Self { engine, records }
     }
 
     /// Checks every byte of the store at a path. Changes nothing, and works beside a writer.
@@ -519,24 +513,6 @@ impl RecordStore for FileStore {
 
     fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {
         self.records.claim(kind, name)
-    }
-}
-
-impl RecordStore for Records {
-    fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> Result<()> {
-        self.sidecar.write(kind, name, content)
-    }
-
-    fn read_record(&self, kind: RecordKind, name: &str) -> Result<Record> {
-        self.sidecar.read(kind, name)
-    }
-
-    fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
-        self.sidecar.remove(kind, name)
-    }
-
-    fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {
-        self.claims.claim(kind, name)
     }
 }
 

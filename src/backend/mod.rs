@@ -4,3 +4,4 @@
 
 pub(crate) mod file;
 pub(crate) mod memory;
+mod records;

@@ -281,7 +281,7 @@ fn encode(snapshot: &Snapshot) -> Result<Vec<u8>> {
 
 /// Reads the content of a record; `None` for what is no snapshot of this layout.
 fn decode(content: &Bytes) -> Option<Snapshot> {
-    let stored: Stored<'_> = encoding::decode(content).ok()?;
+    let stored: Stored<'_> = encoding::decode_record(content).ok()?;
     (stored.layout == LAYOUT).then_some(())?;
     Some(Snapshot {
         stream_version: StreamVersion::new(stored.stream_version),

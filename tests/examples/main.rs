@@ -213,6 +213,8 @@ fn banking_takes_snapshots_does_a_command_once_and_keeps_tenants_apart() {
         "Refused: there are only 2000 cents",
     ];
     assert_eq!(section(&printed, "A command that is given twice"), twice);
+    let together = ["251 events were new", "2000 cents after 251 moves"];
+    assert_eq!(section(&printed, "All accounts together"), together);
     let tenants = [
         "North knows Eve: true",
         "South knows Eve: false",
@@ -225,6 +227,8 @@ fn banking_takes_snapshots_does_a_command_once_and_keeps_tenants_apart() {
     let second = bank(directory.path());
     assert!(second.starts_with("Events recorded before: 253\n"), "{second}");
     assert_eq!(section(&second, "Snapshots").first(), Some(&"4500 cents at version 502"));
+    let together = ["251 events were new", "4000 cents after 502 moves"];
+    assert_eq!(section(&second, "All accounts together"), together);
 }
 
 #[test]
