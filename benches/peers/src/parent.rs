@@ -1,0 +1,241 @@
+//! The rounds: starts one process after another and collects what they print.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use clap::{Args, ValueEnum};
+
+use crate::engines::Name;
+use crate::machine;
+use crate::measure;
+use crate::picture;
+use crate::report;
+use crate::results::{Figures, Results};
+use crate::strace;
+use crate::work::Work;
+use crate::workload::EVENTS_PER_STREAM;
+
+/// What is run, and where.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Events that fill the store: a multiple of a hundred.
+    #[arg(long, env = "PEERS_EVENTS", default_value_t = 1_000_000)]
+    pub events: u64,
+    /// Rounds; at least three for a table that is published.
+    #[arg(long, env = "PEERS_ROUNDS", default_value_t = 3)]
+    pub rounds: u32,
+    /// Seconds that each kind of durable append is measured.
+    #[arg(long, env = "PEERS_SECONDS", default_value_t = 2.0)]
+    pub seconds: f64,
+    /// Questions of each kind.
+    #[arg(long, default_value_t = 20_000)]
+    pub questions: u64,
+    /// Seconds without a change on the disk before a filled store is measured.
+    #[arg(long, default_value_t = 3.0)]
+    pub quiet: f64,
+    /// The number that all events follow from.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// A directory on the disk to measure; a new folder is made in it and removed at the end.
+    #[arg(long, env = "PEERS_DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/target"))]
+    pub directory: PathBuf,
+    /// The engines, in the order in which they take turns; all when not given.
+    #[arg(long, value_delimiter = ',')]
+    pub engines: Vec<Name>,
+    /// The pieces of work; all when not given. Those on the filled store need `bulk`.
+    #[arg(long, value_delimiter = ',')]
+    pub works: Vec<Work>,
+    /// The folder for the two pictures; `docs` of the repository when not given, none with `--quick`.
+    #[arg(long)]
+    pub pictures: Option<PathBuf>,
+    /// Everything once and tiny: that it works, not how fast.
+    #[arg(long)]
+    pub quick: bool,
+}
+
+impl Options {
+    fn completed(mut self) -> Self {
+        if self.quick {
+            (self.events, self.rounds, self.questions) = (2000, 1, 100);
+            (self.seconds, self.quiet) = (0.02, 0.05);
+        } else if self.pictures.is_none() {
+            self.pictures = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs").into());
+        }
+        if self.engines.is_empty() {
+            self.engines = Name::value_variants().to_vec();
+        }
+        if self.works.is_empty() {
+            self.works = Work::value_variants().to_vec();
+        }
+        self.works.sort_unstable();
+        assert!(self.events.is_multiple_of(EVENTS_PER_STREAM), "streams have a hundred events");
+        self
+    }
+}
+
+pub fn run(options: Options) {
+    let options = options.completed();
+    fs::create_dir_all(&options.directory).unwrap();
+    let file_system = machine::file_system_of(&options.directory);
+    assert!(file_system != "tmpfs", "the directory is in memory: name one on a disk");
+    let root = options.directory.join(format!("peers-{}", std::process::id()));
+    let mut rounds = Rounds { options: &options, root: &root, results: Results::default() };
+    for number in 1..=options.rounds {
+        eprintln!("round {number} of {}", options.rounds);
+        rounds.round();
+    }
+    if strace::is_available() {
+        eprintln!("counting syncs");
+        rounds.count_syncs();
+    } else {
+        eprintln!("strace is not there or may not trace: syncs are not counted");
+    }
+    let results = rounds.results;
+    fs::remove_dir_all(&root).unwrap();
+    println!("{}", report::markdown(&options, &results));
+    if let Some(folder) = &options.pictures {
+        fs::create_dir_all(folder).unwrap();
+        for (name, drawn) in picture::all(&options, &results) {
+            fs::write(folder.join(name), drawn).unwrap();
+        }
+    }
+}
+
+struct Rounds<'a> {
+    options: &'a Options,
+    root: &'a Path,
+    results: Results,
+}
+
+impl Rounds<'_> {
+    fn round(&mut self) {
+        self.results.begin_round();
+        let mut appended: BTreeMap<Name, u64> = BTreeMap::new();
+        for &work in &self.options.works {
+            for &engine in self.options.engines.iter().filter(|engine| work.suits(**engine)) {
+                let directory = self.directory(engine, work);
+                let before = appended.get(&engine).copied().unwrap_or(0);
+                let mut child = self.child(Command::new(program()), engine, work, before);
+                let mut figures = run_child(&mut child, work);
+                if work == Work::Read {
+                    let bytes = measure::disk_bytes(&directory) as f64;
+                    let share = bytes / self.options.events as f64;
+                    figures.insert("disk_bytes_per_event".to_owned(), share);
+                }
+                if work.is_on_the_filled_store() {
+                    let more = figures.get("appended").map_or(0, |events| *events as u64);
+                    *appended.entry(engine).or_default() += more;
+                } else {
+                    fs::remove_dir_all(directory).unwrap();
+                }
+                self.results.add(engine, work, figures);
+            }
+        }
+        fs::remove_dir_all(self.root).unwrap();
+    }
+
+    fn count_syncs(&mut self) {
+        let works = self.options.works.iter().filter(|work| !work.is_on_the_filled_store());
+        for &work in works {
+            for &engine in &self.options.engines {
+                let directory = self.directory(engine, work);
+                let log = directory.with_extension("strace");
+                let mut command = strace::command(&log);
+                command.arg(program());
+                let figures = run_child(&mut self.child(command, engine, work, 0), work);
+                let syncs = strace::syncs(&log, figures["began_at"], figures["ended_at"]);
+                let each = syncs as f64 / figures["commits"];
+                self.results.syncs.insert((engine, work), each);
+                fs::remove_dir_all(directory).unwrap();
+            }
+        }
+    }
+
+    /// Makes the directory of a store: one a round, or one for a single piece of work.
+    fn directory(&self, engine: Name, work: Work) -> PathBuf {
+        let kind = if work.is_on_the_filled_store() { "filled" } else { "own" };
+        let directory = self.root.join(format!("{}-{kind}", engine.title()));
+        fs::create_dir_all(&directory).unwrap();
+        directory
+    }
+
+    fn child(&self, mut command: Command, engine: Name, work: Work, appended: u64) -> Command {
+        let options = self.options;
+        command.arg("child");
+        let mut argument = |name: &str, value: &str| {
+            command.arg(format!("--{name}={value}"));
+        };
+        let value = |name: &dyn ToString| name.to_string();
+        argument("engine", engine.to_possible_value().unwrap().get_name());
+        argument("work", work.to_possible_value().unwrap().get_name());
+        argument("directory", self.directory(engine, work).to_str().unwrap());
+        for (name, number) in [
+            ("events", value(&options.events)),
+            ("seed", value(&options.seed)),
+            ("seconds", value(&options.seconds)),
+            ("questions", value(&options.questions)),
+            ("quiet", value(&options.quiet)),
+            ("appended", value(&appended)),
+        ] {
+            argument(name, &number);
+        }
+        command
+    }
+}
+
+fn program() -> PathBuf {
+    std::env::current_exe().unwrap()
+}
+
+/// Runs a child to its end, or kills it when it has said what it appended and waits for that.
+fn run_child(command: &mut Command, work: Work) -> Figures {
+    eprintln!("  {}", shown(command));
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    if work == Work::Die {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    } else {
+        assert!(child.wait().unwrap().success(), "a child failed; what it said is above");
+    }
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+fn shown(command: &Command) -> String {
+    let arguments = command.get_args().map(|argument| argument.to_string_lossy());
+    let named = arguments
+        .filter(|argument| argument.starts_with("--engine=") || argument.starts_with("--work="));
+    named.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_options_of_a_child_are_those_that_it_understands() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            options: crate::child::Options,
+        }
+        #[derive(clap::Parser)]
+        struct Parent {
+            #[command(flatten)]
+            options: Options,
+        }
+        let options = <Parent as clap::Parser>::parse_from(["peers", "--quick"]).options;
+        let options = options.completed();
+        let root = std::env::temp_dir().join(format!("peers-options-{}", std::process::id()));
+        let rounds = Rounds { options: &options, root: &root, results: Results::default() };
+        let command = rounds.child(Command::new("peers"), Name::Redb, Work::AppendFull, 7);
+        let line = std::iter::once(command.get_program()).chain(command.get_args().skip(1));
+        let line = <Line as clap::Parser>::parse_from(line.collect::<Vec<_>>()).options;
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!((line.engine, line.work, line.appended), (Name::Redb, Work::AppendFull, 7));
+    }
+}
