@@ -148,7 +148,9 @@ impl GroupCommit {
     /// Makes a file of zeros that is written again from the front when it is full.
     pub(crate) fn create(path: &Path, file_bytes: u64) -> Outcome<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        let zeros = vec![0; 1 << 20];
+        // Page by page: the system caches a larger write in one piece, and counts all of it as written
+        // whenever a part of it is.
+        let zeros = [0; 4096];
         for offset in (0..file_bytes).step_by(zeros.len()) {
             write_all_at(&file, &zeros, offset)?;
         }

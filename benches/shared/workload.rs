@@ -51,6 +51,14 @@ impl Workload {
         first + number % batch % open
     }
 
+    /// Returns the version that an event gets in its stream.
+    pub(crate) fn version_of(&self, number: u64) -> u64 {
+        let batch = INTERLEAVED * self.events_per_stream;
+        let first = number / batch * INTERLEAVED;
+        let open = INTERLEAVED.min(self.streams() - first);
+        number % batch / open + 1
+    }
+
     /// Returns the events of a stream, oldest first.
     pub(crate) fn events_of(&self, stream: u64) -> impl Iterator<Item = u64> + use<> {
         let first = stream / INTERLEAVED * INTERLEAVED;

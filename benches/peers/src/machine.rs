@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::engines::Name;
+use crate::shared::machine::file_system_of;
 
 const LOCK_FILE: &str = include_str!("../Cargo.lock");
 
@@ -15,7 +16,7 @@ pub fn described(directory: &Path) -> String {
         "{processors} processors ({}), {} of memory, {}, Linux {}, {}, commit {}",
         processor(),
         memory(),
-        file_system_of(directory),
+        file_system_of(directory).as_deref().unwrap_or("file system unknown"),
         read("/proc/sys/kernel/osrelease"),
         output("date", &["-u", "+%F"]),
         output("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]),
@@ -27,19 +28,6 @@ pub fn version(engine: Name) -> Option<&'static str> {
     let name = format!("name = \"{}\"\n", engine.package()?);
     let after = LOCK_FILE.split_once(&name)?.1;
     after.strip_prefix("version = \"")?.split('"').next()
-}
-
-/// Returns the kind of file system that a directory is on.
-pub fn file_system_of(directory: &Path) -> String {
-    let directory = directory.canonicalize().unwrap();
-    let mounts = read("/proc/self/mounts");
-    let mounts = mounts.lines().filter_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        Some((fields.next()?, fields.next()?))
-    });
-    let above = mounts.filter(|(point, _)| directory.starts_with(point));
-    let nearest = above.max_by_key(|(point, _)| point.len());
-    nearest.map_or("file system unknown", |(_, kind)| kind).to_owned()
 }
 
 fn processor() -> String {

@@ -22,6 +22,7 @@ mod parent;
 mod picture;
 mod report;
 mod results;
+mod shared;
 mod strace;
 mod verify;
 mod work;

@@ -9,11 +9,11 @@ use std::process::{Command, Stdio};
 use clap::{Args, ValueEnum};
 
 use crate::engines::Name;
-use crate::machine;
 use crate::measure;
 use crate::picture;
 use crate::report;
 use crate::results::{Figures, Results};
+use crate::shared::machine::file_system_of;
 use crate::strace;
 use crate::work::Work;
 use crate::workload::EVENTS_PER_STREAM;
@@ -79,8 +79,11 @@ impl Options {
 pub fn run(options: Options) {
     let options = options.completed();
     fs::create_dir_all(&options.directory).unwrap();
-    let file_system = machine::file_system_of(&options.directory);
-    assert!(file_system != "tmpfs", "the directory is in memory: name one on a disk");
+    let file_system = file_system_of(&options.directory);
+    assert!(
+        file_system.as_deref() != Some("tmpfs"),
+        "the directory is in memory: name one on a disk"
+    );
     let root = options.directory.join(format!("peers-{}", std::process::id()));
     let mut rounds = Rounds { options: &options, root: &root, results: Results::default() };
     for number in 1..=options.rounds {

@@ -92,3 +92,109 @@ fn event(workload: Workload, seen: &Seen<'_>) {
     );
     assert_eq!(seen, expected);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::workload::Append;
+
+    const WORKLOAD: Workload = Workload { seed: 3, events: 400 };
+    const CHANGED: u64 = 57;
+
+    /// Hands out what it should but for one event, and refuses nothing.
+    struct Lax {
+        change: fn(&mut Seen<'_>),
+    }
+
+    impl Lax {
+        fn hand_out(&self, number: u64, visit: &mut dyn FnMut(&Seen<'_>)) {
+            let (stream, version) = WORKLOAD.place(number);
+            let event = WORKLOAD.event(number);
+            let mut seen = Seen {
+                position: number + 1,
+                version,
+                recorded_at: 1000 + number as i64,
+                occurred_at: event.occurred_at,
+                id: event.id,
+                aggregate_type: stream.aggregate_type,
+                aggregate_id: stream.aggregate_id,
+                event_type: event.event_type,
+                payload: &event.payload,
+            };
+            if number == CHANGED {
+                (self.change)(&mut seen);
+            }
+            visit(&seen);
+        }
+    }
+
+    impl Engine for Lax {
+        fn append(&self, _commit: Vec<Append>) -> Result<(), Refused> {
+            Ok(())
+        }
+
+        fn sync(&self) {}
+
+        fn load_stream(&self, stream: Stream, visit: &mut dyn FnMut(&Seen<'_>)) {
+            let numbers = (0..WORKLOAD.events).filter(|number| WORKLOAD.place(*number).0 == stream);
+            numbers.for_each(|number| self.hand_out(number, visit));
+        }
+
+        fn scan(&self, visit: &mut dyn FnMut(&Seen<'_>)) {
+            (0..WORKLOAD.events).for_each(|number| self.hand_out(number, visit));
+        }
+
+        fn stream_version(&self, _stream: Stream) -> u64 {
+            EVENTS_PER_STREAM
+        }
+
+        fn event_exists(&self, _id: Uuid) -> bool {
+            true
+        }
+
+        fn close(self: Box<Self>) {}
+    }
+
+    fn scans(change: fn(&mut Seen<'_>), events: u64) -> bool {
+        let engine = Lax { change };
+        catch_unwind(AssertUnwindSafe(|| scan(&engine, Times::Ordered, WORKLOAD, events))).is_ok()
+    }
+
+    fn loads(change: fn(&mut Seen<'_>)) -> bool {
+        let (engine, stream) = (Lax { change }, WORKLOAD.place(CHANGED).0);
+        catch_unwind(AssertUnwindSafe(|| load(&engine, WORKLOAD, stream))).is_ok()
+    }
+
+    #[test]
+    fn a_change_of_any_field_is_noticed_by_a_scan_and_by_a_load() {
+        const CHANGES: [fn(&mut Seen<'_>); 7] = [
+            |seen| seen.version += 1,
+            |seen| seen.occurred_at += 1,
+            |seen| seen.id = WORKLOAD.absent_id(CHANGED),
+            |seen| seen.aggregate_type = "Invoice",
+            |seen| seen.aggregate_id = WORKLOAD.stream(4).aggregate_id,
+            |seen| seen.event_type = "Other",
+            |seen| seen.payload = &seen.payload[..199],
+        ];
+        assert!(scans(|_| {}, WORKLOAD.events) && loads(|_| {}));
+        for (index, change) in CHANGES.into_iter().enumerate() {
+            assert!(!scans(change, WORKLOAD.events) && !loads(change), "change {index}");
+        }
+    }
+
+    #[test]
+    fn a_gap_a_lost_event_and_a_wrong_time_are_noticed_by_a_scan() {
+        assert!(!scans(|seen| seen.position += 1, WORKLOAD.events));
+        assert!(!scans(|seen| seen.recorded_at = 0, WORKLOAD.events));
+        assert!(!scans(|seen| seen.recorded_at -= 2, WORKLOAD.events));
+        assert!(!scans(|_| {}, WORKLOAD.events + 1));
+    }
+
+    #[test]
+    fn an_engine_that_refuses_nothing_is_noticed() {
+        let engine = Lax { change: |_| {} };
+        assert!(catch_unwind(AssertUnwindSafe(|| refusals(&engine, WORKLOAD))).is_err());
+    }
+}

@@ -3,16 +3,15 @@
 //! The same for all engines and in every run of the same seed. An event carries its number in its
 //! payload, so that whoever reads one can compute what each of its fields must be (see `verify`).
 //!
-//! - Events below `Workload::events` fill the store: streams of a hundred events, five thousand of
-//!   them open at a time and filled in turn.
+//! - Events below `Workload::events` fill the store: streams of a hundred events, interleaved as in the
+//!   benchmarks of the crate.
 //! - Every other event belongs to a lane: the stream of one thread that appends.
 
 use uuid::{Builder, Uuid};
 
+use crate::shared::workload::{self as shared, PAYLOAD_BYTES, scattered};
+
 pub const EVENTS_PER_STREAM: u64 = 100;
-pub const PAYLOAD_BYTES: usize = 200;
-/// How many streams are open at the same time: what lies between two events of one stream.
-const STREAMS_INTERLEAVED: u64 = 5000;
 const LANE_SHIFT: u32 = 40;
 /// The first moment of the workload, and the first of all lanes, which write to a store that is full.
 const START_MILLIS: u64 = 1_700_000_000_000;
@@ -68,11 +67,8 @@ impl Workload {
         if lane > 0 {
             return (self.lane(lane - 1), (number & ((1 << LANE_SHIFT) - 1)) + 1);
         }
-        let batch = STREAMS_INTERLEAVED * EVENTS_PER_STREAM;
-        let first = number / batch * STREAMS_INTERLEAVED;
-        let open = STREAMS_INTERLEAVED.min(self.streams() - first);
-        let within = number % batch;
-        (self.stream(first + within % open), within / open + 1)
+        let filled = shared::Workload { events: self.events, events_per_stream: EVENTS_PER_STREAM };
+        (self.stream(filled.stream_of(number)), filled.version_of(number))
     }
 
     /// Returns a stream of the store; from `streams()` on it is one that the store does not have.
@@ -162,10 +158,28 @@ fn millis_of(number: u64) -> u64 {
     }
 }
 
-/// Scatters numbers over all numbers. Source: Steele, Lea and Flood, SplitMix64 (2014).
-fn scattered(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, HashSet};
+
+    use super::*;
+
+    #[test]
+    fn every_stream_gets_its_versions_in_order_and_every_event_an_id_of_its_own() {
+        // More streams than are open at a time.
+        let workload = Workload { seed: 1, events: 520_000 };
+        let mut versions: HashMap<Stream, u64> = HashMap::new();
+        let mut ids = HashSet::new();
+        for number in (0..workload.events).chain((0..100).map(|event| Workload::in_lane(7, event)))
+        {
+            let (stream, version) = workload.place(number);
+            let last = versions.entry(stream).or_default();
+            *last += 1;
+            assert_eq!(version, *last);
+            assert!(ids.insert(workload.event_id(number)));
+            assert!(!ids.contains(&workload.absent_id(number)));
+        }
+        assert_eq!(versions.len() as u64, workload.streams() + 1);
+        assert!(versions.values().all(|version| *version == EVENTS_PER_STREAM));
+    }
 }

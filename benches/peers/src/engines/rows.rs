@@ -68,6 +68,7 @@ pub(super) fn append<T: Tables>(
                 return Err(Refused::EventId);
             }
             (position, version) = (position + 1, version + 1);
+            row.clear();
             encode(&mut row, append.stream, version, recorded_at, event);
             tables.put(&Put { position, version, stream: &stream, id, row: &row });
         }
@@ -108,6 +109,7 @@ pub(super) fn number(bytes: &[u8]) -> u64 {
     u64::from_be_bytes(bytes.try_into().unwrap())
 }
 
+/// Puts a row behind what is there.
 pub(super) fn encode(
     row: &mut Vec<u8>,
     stream: Stream,
@@ -115,7 +117,6 @@ pub(super) fn encode(
     recorded_at: i64,
     event: &Event,
 ) {
-    row.clear();
     row.extend_from_slice(&version.to_le_bytes());
     row.extend_from_slice(&recorded_at.to_le_bytes());
     row.extend_from_slice(&event.occurred_at.to_le_bytes());
