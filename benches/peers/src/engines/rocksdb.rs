@@ -66,7 +66,7 @@ impl Engine for Rocksdb {
         let appended = rows::append(&mut tables, &commit, *last)?;
         let mut options = WriteOptions::default();
         options.set_sync(self.purpose == Purpose::Work);
-        self.database.write_opt(&tables.batch, &options).unwrap();
+        self.database.write_opt(tables.batch, &options).unwrap();
         *last = appended;
         Ok(())
     }
