@@ -192,8 +192,9 @@ pub const ROWS: &[Row] = &[
 /// Returns the table and what has to be known to read it.
 pub fn markdown(options: &Options, results: &Results) -> String {
     let peers: Vec<Name> = options.engines.iter().copied().filter(|e| is_peer(*e)).collect();
+    let tiny = if options.quick { "Tiny: that it works, not how fast. " } else { "" };
     let mut text = format!(
-        "{}. {} events of 200-byte payloads in streams of 100, seed {}; {} rounds, {} s of each kind \
+        "{tiny}{}. {} events of 200-byte payloads in streams of 100, seed {}; {} rounds, {} s of each kind \
          of append, {} questions of each kind. \"n/a\" is what an engine does not offer or what was \
          not measured.\n\n",
         machine::described(&options.directory),
@@ -205,8 +206,11 @@ pub fn markdown(options: &Options, results: &Results) -> String {
     );
     let heads: Vec<_> = peers.iter().map(|peer| peer.title()).collect();
     let heads = heads.join(" | ");
-    writeln!(text, "| | raw | annals | annals / raw | must reach | | {heads} | best peer |")
-        .unwrap();
+    writeln!(
+        text,
+        "| | raw | annals | annals / raw | must reach | reached | {heads} | best peer |"
+    )
+    .unwrap();
     writeln!(text, "|---|{}", "---|".repeat(peers.len() + 6)).unwrap();
     for row in ROWS {
         writeln!(text, "{}", line(row, results, &peers)).unwrap();

@@ -1,14 +1,10 @@
 //! The pieces of work, in the order in which they run within a round.
 
 use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
 
 use crate::engines::Name;
 
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub enum Work {
     /// Durable appends of one event by one thread to an empty store.
     Append1,

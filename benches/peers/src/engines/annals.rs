@@ -1,25 +1,31 @@
 //! annals: a `FileStore` with its defaults.
 //!
-//! Nothing is built on it: expected versions, ids, positions and durability are its contract.
+//! Nothing is built on it: expected versions, ids, positions and durability are its contract. A bulk
+//! load acknowledges a commit once it is checked and has its positions; a thread of the store writes
+//! and syncs behind it, and the load ends when everything is durable.
 
 use std::path::Path;
 
 use annals::{
-    Commit, Error, EventId, EventStore, ExpectedVersion, FileStore, IdRef, NewEvent, ReadOptions,
-    RecordedEvent, StreamId, StreamVersion, Timestamp,
+    Commit, Durability, Error, EventId, EventStore, ExpectedVersion, FileStore, IdRef, NewEvent,
+    Options, ReadOptions, RecordedEvent, StreamId, StreamVersion, Timestamp,
 };
 use uuid::Uuid;
 
 use super::{Engine, Purpose, Refused, Seen};
 use crate::workload::{Append, Event, Stream};
 
-pub(super) const SETTINGS: &str = "defaults; a bulk load is synced at every commit";
+pub(super) const SETTINGS: &str = "defaults (bulk load: Durability::MayLoseLast, which syncs all the while, and sync() at the end)";
 
 pub(super) struct Annals(FileStore);
 
 impl Annals {
-    pub(super) fn open(directory: &Path, _purpose: Purpose) -> Self {
-        Self(FileStore::open(directory).unwrap())
+    pub(super) fn open(directory: &Path, purpose: Purpose) -> Self {
+        let durability = match purpose {
+            Purpose::Work => Durability::Synced,
+            Purpose::BulkLoad => Durability::MayLoseLast,
+        };
+        Self(FileStore::open_with(directory, Options::new().durability(durability)).unwrap())
     }
 }
 
@@ -38,7 +44,9 @@ impl Engine for Annals {
         }
     }
 
-    fn sync(&self) {}
+    fn sync(&self) {
+        self.0.sync().unwrap();
+    }
 
     fn load_stream(&self, stream: Stream, visit: &mut dyn FnMut(&Seen<'_>)) {
         let loaded = self.0.load_stream(&stream_id(stream), ReadOptions::new()).unwrap();

@@ -8,7 +8,6 @@
 use std::path::Path;
 
 use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::workload::{Append, Stream};
@@ -25,10 +24,7 @@ mod sqlite;
 mod tephra;
 
 /// An engine by name, in the order in which they run.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
 pub enum Name {
     Raw,
     Annals,
