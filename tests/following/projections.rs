@@ -308,6 +308,33 @@ fn what_is_of_no_interest_moves_the_position_too() {
     let mut runner = ProjectionRunner::open(&store, "mails", projection, options()).unwrap();
     runner.catch_up().unwrap();
     assert_eq!((poison.handed(), runner.reached().get()), (vec![1, 3, 5, 7, 9], 10));
+    for (last, handed) in [(11, vec![11]), (12, vec![])] {
+        append(&store, 1);
+        runner.catch_up().unwrap();
+        assert_eq!((poison.handed(), runner.reached().get()), (handed, last));
+    }
+}
+
+#[test]
+fn the_attempts_of_each_event_are_counted_by_themselves() {
+    /// Fails at every event the first time.
+    struct Flaky(u64);
+    impl Projection for Flaky {
+        type State = u64;
+        type Error = String;
+        fn handle(&mut self, count: &mut u64, event: &RecordedEvent) -> Result<Handled, String> {
+            if std::mem::replace(&mut self.0, event.global_position().get()) < self.0 {
+                return Err("not yet".to_owned());
+            }
+            *count += 1;
+            Ok(Handled::Applied)
+        }
+    }
+    let store = store_of(5);
+    let options = options().batch_events(1);
+    let mut runner = ProjectionRunner::open(&store, "flaky", Flaky(0), options).unwrap();
+    runner.catch_up().unwrap();
+    assert_eq!(runner.view().read(|count| *count), 5);
 }
 
 #[test]
