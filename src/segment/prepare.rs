@@ -77,6 +77,11 @@ fn fill<D: Disk>(
     if !bugs::on(Bug::SegmentUnsynced) {
         file.sync_data()?;
     }
+    if preallocation == Preallocation::Zeros {
+        // The system caches zeros in pieces as large as they were written, and would write a whole one
+        // out for every commit in it.
+        let _they_stay_cached = file.evict();
+    }
     Ok(file)
 }
 

@@ -111,3 +111,15 @@ fn the_spare_of_one_run_is_used_by_the_next() {
     assert_eq!(disk.calls(Operation::Rename), renames, "no segment was made");
     assert_eq!(disk.bytes_of(&segment_path(2)).unwrap()[..4096], spare[..4096]);
 }
+
+#[test]
+fn zeros_that_are_written_ahead_do_not_stay_in_the_cache() {
+    // What a test can see of it is the call: a system that caches them in large pieces would write a
+    // whole one out for every commit.
+    let disk = MemoryDisk::new();
+    drop(open(&disk));
+    let making_and_opening = disk.calls(Operation::Evict);
+    drop(open(&disk));
+    let opening = disk.calls(Operation::Evict) - making_and_opening;
+    assert_eq!(making_and_opening, opening + 1);
+}
