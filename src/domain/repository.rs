@@ -238,6 +238,10 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
     ///
     /// Returns the aggregate as it is now.
     ///
+    /// After [`Error::OutcomeUnknown`] nobody can tell whether the command was done, and to give it again may
+    /// do it twice: where that matters use [`execute_once`](Self::execute_once), or [`save`](Self::save) a
+    /// root of your own.
+    ///
     /// # Errors
     ///
     /// [`CommandError::Rejected`] with the rejection of the command; [`CommandError::Store`] as
@@ -301,15 +305,18 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
         let event_id = |index: usize| derived_id(command_id, &stream, index);
         let context = Context::clone(&self.context).or_caused_by(command_id);
         self.attempt(|| {
-            // Asked before loading: what is found here, loading will see as well.
-            let is_done = self.is_own_event(&stream, event_id(0))?;
             let mut root = self.load_or_create(id)?;
-            if !is_done {
-                root.execute(&command).map_err(CommandError::Rejected)?;
-                root.number_events(event_id);
-                if self.save_in(&context, &mut root)?.replayed {
-                    // Another try was faster and decided the same on a state that is not known here.
-                    root = self.load_or_create(id)?;
+            // Asked after loading: what is not found here is not in the state that the command gets.
+            match self.own_version(&stream, event_id(0))? {
+                Some(version) if version <= root.saved_version() => {}
+                Some(_) => root = self.load_or_create(id)?,
+                None => {
+                    root.execute(&command).map_err(CommandError::Rejected)?;
+                    root.number_events(event_id);
+                    if self.save_in(&context, &mut root)?.replayed {
+                        // Another try was faster and decided the same on a state that is not known here.
+                        root = self.load_or_create(id)?;
+                    }
                 }
             }
             Ok(root)
@@ -404,10 +411,12 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
         Ok(root)
     }
 
-    fn is_own_event(&self, stream: &StreamId, event_id: EventId) -> Result<bool> {
-        let event = self.store.event(event_id)?;
+    /// Returns at which version an event of the tenant is in a stream, if it is.
+    fn own_version(&self, stream: &StreamId, event_id: EventId) -> Result<Option<StreamVersion>> {
         let tenant: Option<IdRef<'_>> = self.tenant().map(TenantId::as_ref);
-        Ok(event.is_some_and(|event| event.is_in(stream) && event.tenant() == tenant))
+        let event = self.store.event(event_id)?;
+        let own = event.filter(|event| event.is_in(stream) && event.tenant() == tenant);
+        Ok(own.map(|event| event.stream_version()))
     }
 
     fn tenant(&self) -> Option<&TenantId> {

@@ -117,6 +117,9 @@ pub(crate) struct Watched<S> {
     /// How many commits are preceded by what `meddle` does.
     pub(crate) meddling: AtomicU32,
     pub(crate) meddle: Box<dyn Fn(&S) + Send + Sync>,
+    /// How many look-ups of event ids are preceded, and how many followed, by what `meddle` does.
+    pub(crate) looks_before: AtomicU32,
+    pub(crate) looks_after: AtomicU32,
     /// How many commits are recorded and answered as if nobody knew.
     pub(crate) forgetting: AtomicU32,
     /// The versions from which streams were read.
@@ -129,6 +132,8 @@ impl<S: EventStore> Watched<S> {
             store,
             meddling: AtomicU32::new(0),
             meddle: Box::new(|_| ()),
+            looks_before: AtomicU32::new(0),
+            looks_after: AtomicU32::new(0),
             forgetting: AtomicU32::new(0),
             reads: Mutex::default(),
         }
@@ -186,7 +191,14 @@ impl<S: EventStore> EventStore for Watched<S> {
     }
 
     fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {
-        self.store.event(event_id)
+        if take_one(&self.looks_before) {
+            (self.meddle)(&self.store);
+        }
+        let found = self.store.event(event_id);
+        if take_one(&self.looks_after) {
+            (self.meddle)(&self.store);
+        }
+        found
     }
 
     fn global_position(&self) -> Result<GlobalPosition> {
