@@ -152,7 +152,7 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
     /// Sets where snapshots are kept, and when one is taken.
     ///
     /// They are written beside the saving, and loading uses the latest that fits. One that is missing,
-    /// stale, damaged, or of another schema or store makes loading replay every event, and is never an
+    /// stale, damaged, or of another schema, type or store makes loading replay every event, and is never an
     /// error.
     #[must_use]
     pub fn snapshots(self, store: impl SnapshotStore + 'static, policy: SnapshotPolicy) -> Self
@@ -386,7 +386,9 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
         let version = found.root.saved_version();
         let mut events = self.store.read_stream(stream, StreamRead::new().from(version))?;
         let is_in_history = |event: RecordedEvent| {
-            event.stream_version() == version && event.event_id() == found.last_event_id
+            event.stream_version() == version
+                && event.event_id() == found.last_event_id
+                && event.tenant() == found.tenant.as_ref().map(TenantId::as_ref)
         };
         // What can not be read is an error of the replay, if the replay meets it.
         match events.next().and_then(Result::ok).is_some_and(is_in_history) {
