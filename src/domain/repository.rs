@@ -153,7 +153,8 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
     ///
     /// They are written beside the saving, and loading uses the latest that fits. One that is missing,
     /// stale, damaged, or of another schema, type or store makes loading replay every event, and is never an
-    /// error.
+    /// error. None is taken of events that are not durable yet
+    /// ([`MayLoseLast`](crate::Durability::MayLoseLast)).
     #[must_use]
     pub fn snapshots(self, store: impl SnapshotStore + 'static, policy: SnapshotPolicy) -> Self
     where
@@ -353,10 +354,14 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
         let last = events.last().map(NewEvent::event_id);
         let result = self.store.append(root.stream(), before.into(), events)?;
         root.mark_events_as_committed(result.new_version);
-        // A replay that stands elsewhere was decided on another state.
-        let is_state = result.new_version == after;
-        if let (Some(snapshots), Some(last), true) = (&self.snapshots, last, is_state) {
-            snapshots.consider(root, before, last);
+        if let (Some(snapshots), Some(last)) = (&self.snapshots, last) {
+            // A replay that stands elsewhere was decided on another state.
+            let is_state = result.new_version == after;
+            // A crash may take what is acknowledged and not durable, and the snapshot would outlive it.
+            let is_durable = |durable| durable >= result.global_position;
+            if is_state && self.store.global_position().is_ok_and(is_durable) {
+                snapshots.consider(root, before, last);
+            }
         }
         Ok(result)
     }

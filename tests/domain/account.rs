@@ -122,6 +122,8 @@ pub(crate) struct Watched<S> {
     pub(crate) looks_after: AtomicU32,
     /// How many commits are recorded and answered as if nobody knew.
     pub(crate) forgetting: AtomicU32,
+    /// How far the store says that it is durable, if it lags behind.
+    pub(crate) durable: Mutex<Option<GlobalPosition>>,
     /// The versions from which streams were read.
     pub(crate) reads: Mutex<Vec<StreamRead>>,
 }
@@ -135,6 +137,7 @@ impl<S: EventStore> Watched<S> {
             looks_before: AtomicU32::new(0),
             looks_after: AtomicU32::new(0),
             forgetting: AtomicU32::new(0),
+            durable: Mutex::default(),
             reads: Mutex::default(),
         }
     }
@@ -202,6 +205,7 @@ impl<S: EventStore> EventStore for Watched<S> {
     }
 
     fn global_position(&self) -> Result<GlobalPosition> {
-        self.store.global_position()
+        let durable = *self.durable.lock().unwrap();
+        durable.map_or_else(|| self.store.global_position(), Ok)
     }
 }

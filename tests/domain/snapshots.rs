@@ -424,6 +424,20 @@ fn a_snapshot_of_another_type_that_is_made_of_the_same_events_is_not_used() {
 }
 
 #[test]
+fn no_snapshot_is_taken_of_what_a_crash_may_still_take() {
+    let snapshots = MemorySnapshots::new();
+    let watched = Watched::new(MemoryStore::new());
+    let accounts = with(&watched, snapshots.clone(), 1);
+    let durable = watched.store.global_position().unwrap();
+    *watched.durable.lock().unwrap() = Some(durable);
+    accounts.execute(&ada(), |it| it.open("Ada")).unwrap();
+    assert_eq!(snapshots.load(&stream()), None);
+    *watched.durable.lock().unwrap() = None;
+    accounts.execute(&ada(), |it| it.deposit(1)).unwrap();
+    assert_eq!(snapshots.load(&stream()).unwrap().stream_version, version(2));
+}
+
+#[test]
 fn a_snapshot_that_does_not_know_its_tenant_is_not_believed() {
     let snapshots = MemorySnapshots::new();
     let store = MemoryStore::new();
