@@ -212,7 +212,7 @@ impl<A: Snapshotted> Snapshots<A> {
             policy,
             schema_version: A::SNAPSHOT_VERSION,
             encode: |state| encoding::encode(state).ok().map(Bytes::from),
-            decode: |bytes| encoding::decode(bytes).ok(),
+            decode: |bytes| encoding::decode_record(bytes).ok(),
         }
     }
 }

@@ -424,6 +424,18 @@ fn a_snapshot_of_another_type_that_is_made_of_the_same_events_is_not_used() {
 }
 
 #[test]
+fn a_state_that_takes_up_more_memory_than_bytes_comes_out_of_its_snapshot() {
+    let watched = Watched::new(MemoryStore::new());
+    let moves = Repository::<Moves, _>::new(&watched)
+        .snapshots(MemorySnapshots::new(), SnapshotPolicy::every(1));
+    let many = |_: &Moves| Ok::<_, Rejection>(AccountEvent::Deposited { cents: 3 << 20 });
+    moves.execute(&ada(), many).unwrap();
+    watched.reads.lock().unwrap().clear();
+    assert_eq!(moves.load(&ada()).unwrap().unwrap().numbers.len(), 3 << 20);
+    assert_eq!(*watched.reads.lock().unwrap(), [StreamRead::new().from(version(1))]);
+}
+
+#[test]
 fn no_snapshot_is_taken_of_what_a_crash_may_still_take() {
     let snapshots = MemorySnapshots::new();
     let watched = Watched::new(MemoryStore::new());
