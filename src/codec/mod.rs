@@ -32,8 +32,9 @@ use crate::event::{ContentType, NewEvent, RecordedEvent};
 /// `#[serde(rename = "...")]`, or takes both with `#[serde(alias = "...")]`.
 ///
 /// With bincode, which writes neither names nor types, the fields of a variant are part of its
-/// schema in their order: see [`upcasters`](Self::upcasters) for how to change them. Attributes of
-/// serde that leave fields out (`skip_serializing_if`, `flatten`, ...) need JSON.
+/// schema in their order, and so are the variants of an enum that is held in a field, which go by their
+/// number: see [`upcasters`](Self::upcasters) for how to change them. Attributes of serde that leave fields
+/// out (`skip_serializing_if`, `flatten`, ...) need JSON.
 ///
 /// # Examples
 ///
