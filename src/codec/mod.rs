@@ -127,8 +127,10 @@ impl<E: DomainEvent> Codec<E> {
     ///
     /// # Errors
     ///
-    /// [`Error::Payload`] when serde or the encoding can not represent it.
+    /// [`Error::Payload`] when serde or the encoding can not represent it, and when there is an upcaster for an
+    /// event type that no variant has: the events it was meant for would get a wrong schema version.
     pub fn encode(&self, event: &E) -> Result<NewEvent> {
+        self.upcasters.check(variant::names::<E>()).map_err(Error::Payload)?;
         let content = variant::Content::of(event);
         let payload = payload::encode(&content, self.writes).map_err(Error::Payload)?;
         let event_type = content.name();
