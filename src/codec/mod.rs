@@ -32,8 +32,9 @@ use crate::event::{ContentType, NewEvent, RecordedEvent};
 /// `#[serde(rename = "...")]`, or takes both with `#[serde(alias = "...")]`.
 ///
 /// With bincode, which writes neither names nor types, the fields of a variant are part of its
-/// schema in their order: see [`upcasters`](Self::upcasters) for how to change them. Attributes of
-/// serde that leave fields out (`skip_serializing_if`, `flatten`, ...) need JSON.
+/// schema in their order, and so are the variants of an enum that is held in a field, which go by their
+/// number: see [`upcasters`](Self::upcasters) for how to change them. Attributes of serde that leave fields
+/// out (`skip_serializing_if`, `flatten`, ...) need JSON.
 ///
 /// # Examples
 ///
@@ -126,8 +127,10 @@ impl<E: DomainEvent> Codec<E> {
     ///
     /// # Errors
     ///
-    /// [`Error::Payload`] when serde or the encoding can not represent it.
+    /// [`Error::Payload`] when serde or the encoding can not represent it, and when there is an upcaster for an
+    /// event type that no variant has: the events it was meant for would get a wrong schema version.
     pub fn encode(&self, event: &E) -> Result<NewEvent> {
+        self.upcasters.check(variant::names::<E>()).map_err(Error::Payload)?;
         let content = variant::Content::of(event);
         let payload = payload::encode(&content, self.writes).map_err(Error::Payload)?;
         let event_type = content.name();

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::payload;
-use crate::error::DecodeFailure;
+use crate::error::{DecodeFailure, Source};
 use crate::event::ContentType;
 
 type Convert = dyn Fn(&[u8], ContentType) -> Result<Vec<u8>, DecodeFailure> + Send + Sync;
@@ -86,7 +86,8 @@ impl Upcasters {
     /// Adds the step from a schema version of an event type to the next; one that was added for the
     /// same version before is replaced.
     ///
-    /// The event type is the one that was recorded, also where the variant has another name today.
+    /// The event type is the one that was recorded, also where the variant has another name today and keeps
+    /// the old one as an `alias`.
     #[must_use]
     pub fn add<Old: DeserializeOwned, New: Serialize>(
         mut self,
@@ -108,6 +109,22 @@ impl Upcasters {
     pub fn newest_version(&self, event_type: &str) -> u32 {
         let steps = self.steps.iter().filter(|step| *step.event_type == *event_type);
         steps.map(|step| step.from_version.saturating_add(1)).max().unwrap_or(1)
+    }
+
+    /// Refuses an upcaster for an event type that is none of the known ones.
+    pub(super) fn check(&self, known: &[&str]) -> Result<(), Source> {
+        match self.steps.iter().find(|step| !known.contains(&&*step.event_type)) {
+            None => Ok(()),
+            Some(stray) => {
+                let Step { event_type, from_version, .. } = stray;
+                let known = known.join(", ");
+                Err(format!(
+                    "the upcaster from schema version {from_version} of {event_type} is for no variant: \
+                     there are {known}"
+                )
+                .into())
+            }
+        }
     }
 
     /// Brings a payload to the newest version; `None` when it has that.

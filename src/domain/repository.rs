@@ -152,8 +152,9 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
     /// Sets where snapshots are kept, and when one is taken.
     ///
     /// They are written beside the saving, and loading uses the latest that fits. One that is missing,
-    /// stale, damaged, or of another schema or store makes loading replay every event, and is never an
-    /// error.
+    /// stale, damaged, or of another schema, type or store makes loading replay every event, and is never an
+    /// error. None is taken of events that are not durable yet
+    /// ([`MayLoseLast`](crate::Durability::MayLoseLast)).
     #[must_use]
     pub fn snapshots(self, store: impl SnapshotStore + 'static, policy: SnapshotPolicy) -> Self
     where
@@ -238,6 +239,10 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
     ///
     /// Returns the aggregate as it is now.
     ///
+    /// After [`Error::OutcomeUnknown`] nobody can tell whether the command was done, and to give it again may
+    /// do it twice: where that matters use [`execute_once`](Self::execute_once), or [`save`](Self::save) a
+    /// root of your own.
+    ///
     /// # Errors
     ///
     /// [`CommandError::Rejected`] with the rejection of the command; [`CommandError::Store`] as
@@ -301,15 +306,18 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
         let event_id = |index: usize| derived_id(command_id, &stream, index);
         let context = Context::clone(&self.context).or_caused_by(command_id);
         self.attempt(|| {
-            // Asked before loading: what is found here, loading will see as well.
-            let is_done = self.is_own_event(&stream, event_id(0))?;
             let mut root = self.load_or_create(id)?;
-            if !is_done {
-                root.execute(&command).map_err(CommandError::Rejected)?;
-                root.number_events(event_id);
-                if self.save_in(&context, &mut root)?.replayed {
-                    // Another try was faster and decided the same on a state that is not known here.
-                    root = self.load_or_create(id)?;
+            // Asked after loading: what is not found here is not in the state that the command gets.
+            match self.own_version(&stream, event_id(0))? {
+                Some(version) if version <= root.saved_version() => {}
+                Some(_) => root = self.load_or_create(id)?,
+                None => {
+                    root.execute(&command).map_err(CommandError::Rejected)?;
+                    root.number_events(event_id);
+                    if self.save_in(&context, &mut root)?.replayed {
+                        // Another try was faster and decided the same on a state that is not known here.
+                        root = self.load_or_create(id)?;
+                    }
                 }
             }
             Ok(root)
@@ -346,10 +354,14 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
         let last = events.last().map(NewEvent::event_id);
         let result = self.store.append(root.stream(), before.into(), events)?;
         root.mark_events_as_committed(result.new_version);
-        // A replay that stands elsewhere was decided on another state.
-        let is_state = result.new_version == after;
-        if let (Some(snapshots), Some(last), true) = (&self.snapshots, last, is_state) {
-            snapshots.consider(root, before, last);
+        if let (Some(snapshots), Some(last)) = (&self.snapshots, last) {
+            // A replay that stands elsewhere was decided on another state.
+            let is_state = result.new_version == after;
+            // A crash may take what is acknowledged and not durable, and the snapshot would outlive it.
+            let is_durable = |durable| durable >= result.global_position;
+            if is_state && self.store.global_position().is_ok_and(is_durable) {
+                snapshots.consider(root, before, last);
+            }
         }
         Ok(result)
     }
@@ -379,7 +391,9 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
         let version = found.root.saved_version();
         let mut events = self.store.read_stream(stream, StreamRead::new().from(version))?;
         let is_in_history = |event: RecordedEvent| {
-            event.stream_version() == version && event.event_id() == found.last_event_id
+            event.stream_version() == version
+                && event.event_id() == found.last_event_id
+                && event.tenant() == found.tenant.as_ref().map(TenantId::as_ref)
         };
         // What can not be read is an error of the replay, if the replay meets it.
         match events.next().and_then(Result::ok).is_some_and(is_in_history) {
@@ -404,10 +418,12 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
         Ok(root)
     }
 
-    fn is_own_event(&self, stream: &StreamId, event_id: EventId) -> Result<bool> {
-        let event = self.store.event(event_id)?;
+    /// Returns at which version an event of the tenant is in a stream, if it is.
+    fn own_version(&self, stream: &StreamId, event_id: EventId) -> Result<Option<StreamVersion>> {
         let tenant: Option<IdRef<'_>> = self.tenant().map(TenantId::as_ref);
-        Ok(event.is_some_and(|event| event.is_in(stream) && event.tenant() == tenant))
+        let event = self.store.event(event_id)?;
+        let own = event.filter(|event| event.is_in(stream) && event.tenant() == tenant);
+        Ok(own.map(|event| event.stream_version()))
     }
 
     fn tenant(&self) -> Option<&TenantId> {

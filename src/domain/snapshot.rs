@@ -3,6 +3,7 @@
 //! Derived from events and believed only as far as they bear it out: whatever is wrong with a snapshot,
 //! the events are replayed from the first. Taking one never delays nor fails what it follows.
 
+use std::any::type_name;
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU64;
@@ -21,9 +22,12 @@ use crate::position::StreamVersion;
 use crate::stream::{StreamId, TenantId};
 
 /// An aggregate whose state can be kept in snapshots.
+///
+/// What serde writes must be the whole state: a field that it leaves out (`skip`, `skip_serializing_if`) comes
+/// back from a snapshot as another one than events make of it, and nothing can tell.
 pub trait Snapshotted: Aggregate + Serialize + DeserializeOwned {
-    /// The version of what a state means. Raise it with every change of the fields or of what
-    /// [`apply`](Aggregate::apply) does: snapshots of other versions are not used, and so the new state
+    /// The version of what a state means. Raise it with every change of the fields, or of what
+    /// [`apply`](Aggregate::apply) or an [upcaster](crate::Upcasters) does: snapshots of other versions are not used, and so the new state
     /// is made of the events. One that is forgotten goes unnoticed where the old bytes still fit.
     const SNAPSHOT_VERSION: u32;
 }
@@ -37,6 +41,9 @@ pub struct Snapshot {
     pub last_event_id: EventId,
     /// The tenant that all the events belong to.
     pub tenant: Option<TenantId>,
+    /// Whose state it is, as [`std::any::type_name`] calls the type: of the same events several types may
+    /// be made. One that is renamed or moved is another one.
+    pub state_type: String,
     /// The version of what the state means.
     pub schema_version: u32,
     /// The state, encoded.
@@ -44,6 +51,9 @@ pub struct Snapshot {
 }
 
 /// Keeps the latest snapshot of each stream.
+///
+/// Where several types of aggregates are made of the same streams, give each a place of its own: in a
+/// common one they take each other's place, and so are mostly loaded without.
 ///
 /// Neither method fails: what can not be kept or read is as if it were not there. What comes back
 /// need not be right, either: the repository checks it.
@@ -191,6 +201,8 @@ pub(super) struct FromSnapshot<A: Aggregate> {
     pub(super) root: Root<A>,
     /// The event that the stream must have at the root's version.
     pub(super) last_event_id: EventId,
+    /// The tenant that the event must have.
+    pub(super) tenant: Option<TenantId>,
 }
 
 impl<A: Snapshotted> Snapshots<A> {
@@ -214,14 +226,16 @@ impl<A: Aggregate> Snapshots<A> {
     ) -> Option<FromSnapshot<A>> {
         let snapshot = self.store.load(stream)?;
         let is_visible = tenant.is_none() || snapshot.tenant.as_ref() == tenant;
-        if snapshot.schema_version != self.schema_version || !is_visible {
+        let is_of_type = snapshot.state_type == type_name::<A>();
+        if snapshot.schema_version != self.schema_version || !is_of_type || !is_visible {
             return None;
         }
         let state = (self.decode)(&snapshot.state)?;
         let is_shared = snapshot.tenant.as_ref() != tenant;
         let belongs = Belongs { tenant: tenant.cloned(), is_shared };
         let root = Root::at(stream.clone(), snapshot.stream_version, state, belongs);
-        Some(FromSnapshot { root, last_event_id: snapshot.last_event_id })
+        let Snapshot { last_event_id, tenant, .. } = snapshot;
+        Some(FromSnapshot { root, last_event_id, tenant })
     }
 
     /// Takes a snapshot of an aggregate that was just saved, if it is time to.
@@ -231,8 +245,14 @@ impl<A: Aggregate> Snapshots<A> {
             return;
         }
         let Some(state) = (self.encode)(root.state()) else { return };
-        let (schema_version, tenant) = (self.schema_version, root.belongs().tenant.clone());
-        let snapshot = Snapshot { stream_version, last_event_id, tenant, schema_version, state };
+        let snapshot = Snapshot {
+            stream_version,
+            last_event_id,
+            tenant: root.belongs().tenant.clone(),
+            state_type: type_name::<A>().to_owned(),
+            schema_version: self.schema_version,
+            state,
+        };
         self.store.save(root.stream(), snapshot);
     }
 }

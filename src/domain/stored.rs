@@ -245,6 +245,7 @@ struct Stored<'a> {
     last_event_id: u128,
     #[serde(borrow)]
     tenant: Option<&'a str>,
+    state_type: &'a str,
     schema_version: u32,
     #[serde(borrow)]
     state: Raw<'a>,
@@ -266,13 +267,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
 }
 
 fn encode(snapshot: &Snapshot) -> Result<Vec<u8>> {
-    let Snapshot { stream_version, last_event_id, tenant, schema_version, state } = snapshot;
-    let tenant = tenant.as_ref().map(TenantId::to_string);
+    let Snapshot { stream_version, last_event_id, schema_version, state, .. } = snapshot;
+    let tenant = snapshot.tenant.as_ref().map(TenantId::to_string);
     let stored = Stored {
         layout: LAYOUT,
         stream_version: stream_version.get(),
         last_event_id: last_event_id.as_uuid().as_u128(),
         tenant: tenant.as_deref(),
+        state_type: &snapshot.state_type,
         schema_version: *schema_version,
         state: Raw(state),
     };
@@ -287,6 +289,7 @@ fn decode(content: &Bytes) -> Option<Snapshot> {
         stream_version: StreamVersion::new(stored.stream_version),
         last_event_id: EventId::from_uuid(uuid::Uuid::from_u128(stored.last_event_id)),
         tenant: stored.tenant.map(TenantId::new).transpose().ok()?,
+        state_type: stored.state_type.to_owned(),
         schema_version: stored.schema_version,
         state: content.slice_ref(stored.state.0),
     })

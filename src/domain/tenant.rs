@@ -1,6 +1,6 @@
 //! A store as one tenant sees it.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
 use crate::event::{EventId, RecordedEvent};
@@ -19,7 +19,11 @@ use crate::stream::{StreamId, TenantId};
 /// store.
 ///
 /// Conditions of a commit ([`FailIfMatches`](crate::FailIfMatches)) look at the whole store: let their
-/// queries ask for a tag that only this tenant's events have.
+/// queries ask for a tag that only this tenant's events have. Event ids are those of the whole store, too:
+/// the error for one that is taken ([`Error::EventIdTaken`]) names the stream that has it, whoever owns that.
+///
+/// A [`Repository`](crate::Repository) on it needs the same tenant in its [context](crate::Context::tenant):
+/// without it takes the events for somebody else's, and saves nothing where there are any.
 ///
 /// # Examples
 ///
@@ -83,23 +87,15 @@ impl<S: EventStore> TenantStore<S> {
         }
     }
 
-    /// Says for every stream whose version the caller leaves open which one was looked at, so that
-    /// nobody else's event can come between; returns those streams.
-    fn pin(&self, commit: &mut Commit) -> Result<Vec<StreamId>> {
-        let (mut seen, mut pinned) = (HashSet::new(), Vec::new());
-        for StreamAppend { stream, expected, .. } in &mut commit.appends {
-            // A later append to the same stream follows on the first one.
-            if !seen.insert(stream.clone()) {
-                continue;
-            }
+    /// Returns the streams of a commit with the versions at which they were seen to be the tenant's own
+    /// or absent, and refuses others.
+    fn own_versions(&self, commit: &Commit) -> Result<Vec<Seen>> {
+        let streams: BTreeSet<_> = commit.appends.iter().map(|append| &append.stream).collect();
+        let seen = streams.into_iter().map(|stream| {
             let version = self.own_version(stream)?;
-            let is_met = expected.is_met_by(version);
-            if is_met && matches!(expected, ExpectedVersion::Any | ExpectedVersion::StreamExists) {
-                *expected = version.into();
-                pinned.push(stream.clone());
-            }
-        }
-        Ok(pinned)
+            Ok(Seen { stream: stream.clone(), version: version.into() })
+        });
+        seen.collect()
     }
 
     /// Narrows a read; one that asks for another tenant reads nothing.
@@ -115,17 +111,20 @@ impl<S: EventStore> EventStore for TenantStore<S> {
     fn commit(&self, mut commit: Commit) -> Result<CommitResult> {
         commit.appends.iter_mut().try_for_each(|append| self.claim(append))?;
         loop {
-            let mut attempt = commit.clone();
-            let pinned = self.pin(&mut attempt)?;
-            match self.store.commit(attempt) {
+            let seen = self.own_versions(&commit)?;
+            match self.store.commit(guarded(&commit, &seen)) {
                 Err(Error::CommitRefused { mut failures }) => {
-                    failures.retain(|failure| !is_of(failure, &pinned));
-                    // Somebody else got on meanwhile in a stream whose version the caller left open.
+                    leave_out_moved(&mut failures, &commit, &seen);
+                    // Somebody else got on meanwhile, which may be all the same to the caller.
                     if !failures.is_empty() {
                         return Err(Error::CommitRefused { failures });
                     }
                 }
-                outcome => return outcome,
+                Ok(mut result) => {
+                    result.appends.drain(..seen.len().min(result.appends.len()));
+                    return Ok(result);
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -157,7 +156,47 @@ impl<S: EventStore> EventStore for TenantStore<S> {
     }
 }
 
-/// Tells whether it is the version of one of the streams that was not as expected.
-fn is_of(failure: &CheckFailure, streams: &[StreamId]) -> bool {
-    matches!(failure, CheckFailure::Version { stream, .. } if streams.contains(stream))
+/// A stream that was looked at, and the version that it had.
+struct Seen {
+    stream: StreamId,
+    version: ExpectedVersion,
+}
+
+impl Seen {
+    fn is_expected_by(&self, append: &StreamAppend) -> bool {
+        append.stream == self.stream && append.expected == self.version
+    }
+
+    fn has_failed(&self, failure: &CheckFailure) -> bool {
+        matches!(failure, CheckFailure::Version { stream, expected, .. }
+            if *stream == self.stream && *expected == self.version)
+    }
+}
+
+/// Puts a check before the commit for every stream that was looked at, so that nobody else's event can
+/// come between looking and writing.
+fn guarded(commit: &Commit, seen: &[Seen]) -> Commit {
+    let guards = seen.iter().map(|seen| StreamAppend {
+        stream: seen.stream.clone(),
+        expected: seen.version,
+        events: Vec::new(),
+    });
+    let Commit { appends, conditions, on_duplicate } = commit;
+    let appends = guards.chain(appends.iter().cloned()).collect();
+    Commit { appends, conditions: conditions.clone(), on_duplicate: *on_duplicate }
+}
+
+/// Leaves out of what has failed the checks that were put before the commit.
+///
+/// The caller may expect the same version of the same stream, and later in the commit that can fail alone.
+/// In a stream that has moved on, all who expect that version fail.
+fn leave_out_moved(failures: &mut Vec<CheckFailure>, commit: &Commit, seen: &[Seen]) {
+    for seen in seen {
+        let by_caller = commit.appends.iter().filter(|append| seen.is_expected_by(append)).count();
+        let failed = failures.iter().filter(|failure| seen.has_failed(failure)).count();
+        let first = failures.iter().position(|failure| seen.has_failed(failure));
+        if let (Some(first), true) = (first, failed > by_caller) {
+            failures.remove(first);
+        }
+    }
 }

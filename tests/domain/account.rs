@@ -117,8 +117,13 @@ pub(crate) struct Watched<S> {
     /// How many commits are preceded by what `meddle` does.
     pub(crate) meddling: AtomicU32,
     pub(crate) meddle: Box<dyn Fn(&S) + Send + Sync>,
+    /// How many look-ups of event ids are preceded, and how many followed, by what `meddle` does.
+    pub(crate) looks_before: AtomicU32,
+    pub(crate) looks_after: AtomicU32,
     /// How many commits are recorded and answered as if nobody knew.
     pub(crate) forgetting: AtomicU32,
+    /// How far the store says that it is durable, if it lags behind.
+    pub(crate) durable: Mutex<Option<GlobalPosition>>,
     /// The versions from which streams were read.
     pub(crate) reads: Mutex<Vec<StreamRead>>,
 }
@@ -129,7 +134,10 @@ impl<S: EventStore> Watched<S> {
             store,
             meddling: AtomicU32::new(0),
             meddle: Box::new(|_| ()),
+            looks_before: AtomicU32::new(0),
+            looks_after: AtomicU32::new(0),
             forgetting: AtomicU32::new(0),
+            durable: Mutex::default(),
             reads: Mutex::default(),
         }
     }
@@ -186,10 +194,18 @@ impl<S: EventStore> EventStore for Watched<S> {
     }
 
     fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {
-        self.store.event(event_id)
+        if take_one(&self.looks_before) {
+            (self.meddle)(&self.store);
+        }
+        let found = self.store.event(event_id);
+        if take_one(&self.looks_after) {
+            (self.meddle)(&self.store);
+        }
+        found
     }
 
     fn global_position(&self) -> Result<GlobalPosition> {
-        self.store.global_position()
+        let durable = *self.durable.lock().unwrap();
+        durable.map_or_else(|| self.store.global_position(), Ok)
     }
 }

@@ -267,13 +267,14 @@ fn do_harm(subject: &impl Subject, account: usize, harm: Harm) {
     match (harm, file) {
         (Harm::Byte(at, change), Some(file)) => {
             let mut bytes = fs::read(file).unwrap();
-            let at = at % bytes.len();
-            bytes[at] ^= change;
+            // It may have been cut to nothing before.
+            let at = at % bytes.len().max(1);
+            bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= change);
             fs::write(file, bytes).unwrap();
         }
         (Harm::FileCut(length), Some(file)) => {
             let bytes = fs::read(file).unwrap();
-            fs::write(file, &bytes[..length % bytes.len()]).unwrap();
+            fs::write(file, &bytes[..length % bytes.len().max(1)]).unwrap();
         }
         (Harm::Lost, Some(file)) => fs::remove_file(file).unwrap(),
         (harm, _) => harm_snapshot(&*subject.snapshots(), account, harm),

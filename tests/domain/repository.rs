@@ -244,6 +244,46 @@ fn a_command_that_is_asked_for_twice_at_the_same_time_is_done_once() {
     }
 }
 
+/// Withdraws 100 cents of the only 100 that Ada has, while another try of the same command comes between.
+fn withdraw_in_two_tries(when: fn(&Watched<MemoryStore>) -> &AtomicU32) {
+    let request = Uuid::now_v7();
+    let watched = Watched::meddled(MemoryStore::new(), 0, move |store| {
+        let others = Repository::<Account, _>::new(store);
+        others.execute_once(request, &ada(), |it| it.withdraw(100)).unwrap();
+    });
+    let accounts = Repository::<Account, _>::new(&watched);
+    open(&accounts);
+    when(&watched).store(1, Ordering::SeqCst);
+    let account = accounts.execute_once(request, &ada(), |it| it.withdraw(100)).unwrap();
+    assert_eq!((account.cents, account.version().get(), watched.store.event_count()), (0, 3, 3));
+}
+
+#[test]
+fn a_command_that_another_try_did_meanwhile_is_not_decided_on_what_it_led_to() {
+    withdraw_in_two_tries(|watched| &watched.looks_before);
+    withdraw_in_two_tries(|watched| &watched.looks_after);
+}
+
+#[test]
+fn a_command_whose_other_try_gave_fewer_events_is_not_done_in_part_again() {
+    let request = Uuid::now_v7();
+    let watched = Watched::meddled(MemoryStore::new(), 0, move |store| {
+        let others = Repository::<Account, _>::new(store);
+        others.execute_once(request, &ada(), |it| it.deposit(5)).unwrap();
+    });
+    let accounts = Repository::<Account, _>::new(&watched);
+    open(&accounts);
+    watched.looks_after.store(1, Ordering::SeqCst);
+    // Gives a bonus to whoever has more than the 100 cents of the beginning.
+    let deposit = |it: &Account| {
+        let bonus = (it.cents > 100).then_some(AccountEvent::Deposited { cents: 1 });
+        let own = [AccountEvent::Deposited { cents: 5 }];
+        Ok::<_, Rejection>(own.into_iter().chain(bonus).collect::<Vec<_>>())
+    };
+    let account = accounts.execute_once(request, &ada(), deposit).unwrap();
+    assert_eq!((account.cents, watched.store.event_count()), (105, 3));
+}
+
 #[test]
 fn events_are_stamped_with_what_the_context_says() {
     on_every_backend(|store| {

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use annals::{
-    AggregateId, Claim, Claims, CommandError, Context, Error, EventId, EventStore, ExpectedVersion,
-    FileStore, MemorySnapshots, MemoryStore, Record, RecordKind, RecordStore, Repository, Root,
-    Snapshot, SnapshotPolicy, SnapshotStore, StoredSnapshots, StreamId, StreamRead, StreamVersion,
-    TenantId,
+    Aggregate, AggregateId, Claim, Claims, CommandError, Context, Error, EventId, EventStore,
+    ExpectedVersion, FileStore, MemorySnapshots, MemoryStore, Record, RecordKind, RecordStore,
+    Repository, Root, Snapshot, SnapshotPolicy, SnapshotStore, Snapshotted, StoredSnapshots,
+    StreamId, StreamRead, StreamVersion, TenantId,
 };
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::account::{Account, AccountEvent, Rejection, Watched};
 
@@ -110,6 +111,11 @@ fn whatever_is_wrong_with_a_snapshot_the_events_are_replayed() {
     let longer = Bytes::from([&good.state[..], b"\0"].concat());
     let wrong = [
         ("of another schema", Snapshot { schema_version: 2, ..good.clone() }),
+        ("of another type", Snapshot { state_type: "Account".to_owned(), ..good.clone() }),
+        (
+            "of another tenant",
+            Snapshot { tenant: Some(TenantId::new("acme").unwrap()), ..good.clone() },
+        ),
         (
             "of a version that is not there",
             Snapshot { stream_version: version(14), ..good.clone() },
@@ -166,13 +172,14 @@ fn a_snapshot_on_disk_has_the_bytes_that_it_is_published_with() {
         stream_version: version(300),
         last_event_id: EventId::from_uuid(uuid::Uuid::from_u128(7)),
         tenant: Some(TenantId::new("acme").unwrap()),
+        state_type: "bank::Account".to_owned(),
         schema_version: 2,
         state: Bytes::from_static(b"state"),
     };
     snapshots.save(&stream(), snapshot.clone());
     snapshots.flush().unwrap();
     let content = store.read_record(RecordKind::Snapshot, "ada:Account").unwrap().content();
-    let golden = b"\x01\xfb\x2c\x01\x07\x01\x04acme\x02\x05state";
+    let golden = b"\x01\xfb\x2c\x01\x07\x01\x04acme\x0dbank::Account\x02\x05state";
     assert_eq!(content.as_deref(), Some(&golden[..]));
     assert_eq!(StoredSnapshots::new(store).load(&stream()), Some(snapshot));
 }
@@ -205,6 +212,15 @@ impl Gated {
     }
 }
 
+/// Opens the gate when a test ends, so that one that fails does not wait for the writer.
+struct OpensAtLast<'a>(&'a Gated);
+
+impl Drop for OpensAtLast<'_> {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
 impl RecordStore for Gated {
     fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> annals::Result<()> {
         let mut gate = self.gate.lock().unwrap();
@@ -230,22 +246,13 @@ impl RecordStore for Gated {
     }
 }
 
-/// Opens the gate when a test ends, so that one that fails does not wait for its own snapshots.
-struct OpenAtTheEnd<'a>(&'a Gated);
-
-impl Drop for OpenAtTheEnd<'_> {
-    fn drop(&mut self) {
-        self.0.open();
-    }
-}
-
 #[test]
 fn a_device_that_stands_still_holds_up_no_save_and_takes_no_memory() {
     let gated = Arc::new(Gated::default());
     let snapshots = StoredSnapshots::new(Arc::clone(&gated) as Arc<dyn RecordStore>);
     let watched = Watched::new(MemoryStore::new());
     let accounts = with(&watched, snapshots.clone(), 1);
-    let _open = OpenAtTheEnd(&gated);
+    let _opens = OpensAtLast(&gated);
     let account = fill(&accounts, 200);
     // It is found although nothing could be written yet.
     assert_eq!(reads(&watched, &accounts, &account), [StreamRead::new().from(version(201))]);
@@ -283,14 +290,15 @@ fn a_snapshot_that_can_not_be_written_fails_no_save() {
 fn an_older_snapshot_does_not_take_the_place_of_a_newer_one_that_waits() {
     let gated = Arc::new(Gated::default());
     let snapshots = StoredSnapshots::new(Arc::clone(&gated) as Arc<dyn RecordStore>);
-    let _open = OpenAtTheEnd(&gated);
     let at = |number| Snapshot {
         stream_version: version(number),
         last_event_id: EventId::generate(),
         tenant: None,
+        state_type: String::new(),
         schema_version: 1,
         state: Bytes::new(),
     };
+    let _opens = OpensAtLast(&gated);
     let found = || snapshots.load(&stream()).unwrap().stream_version.get();
     snapshots.save(&stream(), at(1));
     gated.wait_for_an_arrival();
@@ -318,10 +326,14 @@ fn what_was_handed_over_is_written_before_the_last_handle_is_gone() {
 
     let late = store.snapshots();
     store.close().unwrap();
-    let state = Bytes::new();
-    let (stream_version, last_event_id) = (version(1), EventId::generate());
-    let snapshot =
-        Snapshot { stream_version, last_event_id, tenant: None, schema_version: 1, state };
+    let snapshot = Snapshot {
+        stream_version: version(1),
+        last_event_id: EventId::generate(),
+        tenant: None,
+        state_type: String::new(),
+        schema_version: 1,
+        state: Bytes::new(),
+    };
     late.save(&stream(), snapshot);
     assert!(matches!(late.flush(), Err(Error::Closed)));
 }
@@ -364,6 +376,100 @@ fn a_state_that_was_decided_elsewhere_is_no_snapshot() {
     let account = accounts.execute_once(request, &ada(), deposit).unwrap();
     assert_eq!((account.owner.as_deref(), account.cents), (Some("Ada"), 5));
     assert_eq!(snapshots.load(&stream()), None);
+}
+
+/// Another view of the events of an account, whose encoded state could be taken for that of many.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Moves {
+    numbers: Vec<u64>,
+}
+
+impl Aggregate for Moves {
+    type Event = AccountEvent;
+
+    fn apply(&mut self, event: &AccountEvent) {
+        if let AccountEvent::Deposited { cents } = event {
+            self.numbers.resize(usize::try_from(*cents).unwrap(), 0);
+        }
+    }
+}
+
+impl Snapshotted for Moves {
+    const SNAPSHOT_VERSION: u32 = 1;
+}
+
+/// The same bytes, with another meaning.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Sums {
+    numbers: Vec<u64>,
+}
+
+impl Aggregate for Sums {
+    type Event = AccountEvent;
+
+    fn apply(&mut self, event: &AccountEvent) {
+        if let AccountEvent::Deposited { cents } = event {
+            self.numbers.push(self.numbers.last().unwrap_or(&0) + cents);
+        }
+    }
+}
+
+impl Snapshotted for Sums {
+    const SNAPSHOT_VERSION: u32 = 1;
+}
+
+#[test]
+fn a_snapshot_of_another_type_that_is_made_of_the_same_events_is_not_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FileStore::open(directory.path().join("store")).unwrap();
+    let snapshots = store.snapshots();
+    let moves =
+        Repository::<Moves, _>::new(&store).snapshots(snapshots.clone(), SnapshotPolicy::every(1));
+    let sums = Repository::<Sums, _>::new(&store).snapshots(snapshots, SnapshotPolicy::every(1));
+    for cents in [3, 4] {
+        let deposit = |_: &Moves| Ok::<_, Rejection>(AccountEvent::Deposited { cents });
+        moves.execute(&ada(), deposit).unwrap();
+    }
+    assert_eq!(sums.load(&ada()).unwrap().unwrap().numbers, [3, 7]);
+    assert_eq!(moves.load(&ada()).unwrap().unwrap().numbers, [0; 4]);
+}
+
+#[test]
+fn a_state_that_takes_up_more_memory_than_bytes_comes_out_of_its_snapshot() {
+    let watched = Watched::new(MemoryStore::new());
+    let moves = Repository::<Moves, _>::new(&watched)
+        .snapshots(MemorySnapshots::new(), SnapshotPolicy::every(1));
+    let many = |_: &Moves| Ok::<_, Rejection>(AccountEvent::Deposited { cents: 3 << 20 });
+    moves.execute(&ada(), many).unwrap();
+    watched.reads.lock().unwrap().clear();
+    assert_eq!(moves.load(&ada()).unwrap().unwrap().numbers.len(), 3 << 20);
+    assert_eq!(*watched.reads.lock().unwrap(), [StreamRead::new().from(version(1))]);
+}
+
+#[test]
+fn no_snapshot_is_taken_of_what_a_crash_may_still_take() {
+    let snapshots = MemorySnapshots::new();
+    let watched = Watched::new(MemoryStore::new());
+    let accounts = with(&watched, snapshots.clone(), 1);
+    let durable = watched.store.global_position().unwrap();
+    *watched.durable.lock().unwrap() = Some(durable);
+    accounts.execute(&ada(), |it| it.open("Ada")).unwrap();
+    assert_eq!(snapshots.load(&stream()), None);
+    *watched.durable.lock().unwrap() = None;
+    accounts.execute(&ada(), |it| it.deposit(1)).unwrap();
+    assert_eq!(snapshots.load(&stream()).unwrap().stream_version, version(2));
+}
+
+#[test]
+fn a_snapshot_that_does_not_know_its_tenant_is_not_believed() {
+    let snapshots = MemorySnapshots::new();
+    let store = MemoryStore::new();
+    let acme = Context::new().tenant(TenantId::new("acme").unwrap());
+    fill(&with(&store, snapshots.clone(), 1).context(acme), 3);
+    let forgetful = Snapshot { tenant: None, ..snapshots.load(&stream()).unwrap() };
+    snapshots.save(&stream(), forgetful);
+    let refused = with(&store, snapshots, 1).execute(&ada(), |it| it.deposit(1));
+    assert!(matches!(refused, Err(CommandError::Store(Error::OtherTenant { .. }))), "{refused:?}");
 }
 
 #[test]

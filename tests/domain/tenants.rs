@@ -224,6 +224,60 @@ fn a_commit_is_refused_for_what_the_caller_asked_and_for_nothing_else() {
 }
 
 #[test]
+fn a_later_append_that_expects_what_can_not_be_is_refused_and_not_tried_for_ever() {
+    on_every_backend(|store| {
+        append(&store, opened("Ada", Some("acme")));
+        let acme = TenantStore::new(&store, tenant("acme"));
+        // The stream is at version 1 before the commit; the second append sees version 2.
+        for wrong in [ExpectedVersion::exact(99), ExpectedVersion::exact(1)] {
+            let commit = Commit::new()
+                .append(&stream(), ExpectedVersion::Any, vec![opened("Ada", None)])
+                .append(&stream(), wrong, vec![opened("Ada", None)]);
+            let Err(Error::CommitRefused { failures }) = acme.commit(commit) else { panic!() };
+            let [CheckFailure::Version { expected, actual, .. }] = &failures[..] else {
+                panic!("{failures:?}")
+            };
+            assert_eq!((*expected, actual.get()), (wrong, 2));
+        }
+        assert_eq!(store.global_position().unwrap().get(), 1);
+    });
+}
+
+#[test]
+fn a_stream_that_another_tenant_begins_meanwhile_is_not_taken_for_one_s_own() {
+    for expected in [ExpectedVersion::exact(1), ExpectedVersion::StreamExists] {
+        let watched = Watched::meddled(MemoryStore::new(), 1, |store| {
+            append(store, opened("Ben", Some("other")));
+        });
+        let acme = TenantStore::new(&watched, tenant("acme"));
+        let refused = acme.append(&stream(), expected, vec![opened("Ada", None)]);
+        assert!(matches!(refused, Err(Error::OtherTenant { .. })), "{refused:?}");
+        assert_eq!(watched.store.event_count(), 1);
+    }
+}
+
+#[test]
+fn a_tenant_s_store_gives_a_result_for_each_append_and_recognises_a_retry() {
+    on_every_backend(|store| {
+        let acme = TenantStore::new(&store, tenant("acme"));
+        let ben = StreamId::new("Account", "ben").unwrap();
+        let commit = Commit::new()
+            .append(&stream(), ExpectedVersion::NoStream, vec![opened("Ada", None)])
+            .append(&ben, ExpectedVersion::Any, vec![opened("Ben", None), opened("Ben", None)]);
+        let first = acme.commit(commit.clone()).unwrap();
+        let versions: Vec<_> =
+            first.appends.iter().map(|append| append.new_version.get()).collect();
+        assert_eq!((versions, first.appended), (vec![1, 2], 3));
+        append(&store, opened("Ada", Some("acme")));
+        let again = acme.commit(commit).unwrap();
+        assert!(again.replayed && again.appends.iter().all(|append| append.replayed));
+        let versions: Vec<_> =
+            again.appends.iter().map(|append| append.new_version.get()).collect();
+        assert_eq!((versions, again.appended), (vec![1, 2], 0));
+    });
+}
+
+#[test]
 fn a_repository_on_a_tenant_s_store_works_as_on_its_own() {
     let store = MemoryStore::new();
     let accounts = Repository::<Account, _>::new(TenantStore::new(&store, tenant("acme")))

@@ -208,3 +208,25 @@ fn json_can_be_upcast_without_a_type_for_the_old_version() {
     let read = Codec::<Untyped>::json().decode(&event).unwrap();
     assert_eq!(read, Untyped::Moved { country: "France".to_owned() });
 }
+
+#[test]
+fn an_upcaster_for_a_name_that_no_variant_has_lets_nothing_be_recorded() {
+    #[derive(Debug, Serialize, Deserialize)]
+    enum Mistyped {
+        #[serde(alias = "Moved")]
+        Relocated { country: String },
+    }
+    impl DomainEvent for Mistyped {
+        const AGGREGATE_TYPE: &'static str = "Person";
+
+        fn upcasters() -> Upcasters {
+            let upcasters = Upcasters::new().add("Moved", 1, |(): ()| String::new());
+            upcasters.add("Relocatd", 1, |(): ()| String::new())
+        }
+    }
+    let event = Mistyped::Relocated { country: "UK".to_owned() };
+    let error = Codec::bincode().encode(&event).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::Payload(_)), "{text}");
+    assert!(text.contains("of Relocatd is for no variant: there are Moved, Relocated"), "{text}");
+}
