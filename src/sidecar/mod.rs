@@ -86,13 +86,12 @@ impl<D: Disk> Sidecar<D> {
         let bytes = RecordFile::encode(self.store_id, kind, name, content);
         let file_name = self.file_name(name);
         self.change(kind, &file_name, MakeDirectory::IfAbsent, |folder| {
-            let unfinished = file_name.unfinished();
-            remove_if_there(folder, &unfinished)?;
-            let file = folder.open(&unfinished, OpenMode::CreateNew)?;
-            file.write_all_at(&bytes, 0)?;
-            file.sync_data()?;
-            folder.rename(&unfinished, &file_name.name())?;
-            folder.sync_dir()
+            let written = replace(folder, &file_name, &bytes);
+            if written.is_err() {
+                // Space may be what was missing. If this fails too, the next write does it.
+                let _left_to_the_next = folder.remove(&file_name.unfinished());
+            }
+            written
         })
     }
 
@@ -252,6 +251,17 @@ impl<D: Disk> Sidecar<D> {
         let folder = self.root.path().join(SIDECAR).join(kind.name());
         folder.join(file_name.folder()).join(file_name.name())
     }
+}
+
+/// Writes a file beside the one that is there, and in its place once it is durable.
+fn replace(folder: &impl Disk, file_name: &FileName, bytes: &[u8]) -> std::io::Result<()> {
+    let unfinished = file_name.unfinished();
+    remove_if_there(folder, &unfinished)?;
+    let file = folder.open(&unfinished, OpenMode::CreateNew)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_data()?;
+    folder.rename(&unfinished, &file_name.name())?;
+    folder.sync_dir()
 }
 
 /// Reads a file as a record; one byte more than the longest has is read, and refused.

@@ -222,6 +222,7 @@ fn a_call_that_fails_leaves_the_record_that_was_there() {
         let written = records.write(KIND, "plan", b"new");
         assert!(matches!(written, Err(Error::Io { .. })), "{operation:?}");
         assert_eq!(records.read(KIND, "plan").unwrap(), found(b"old"), "{operation:?}");
+        assert_eq!(disk.files(), [path(KIND, "plan")], "{operation:?} leaves nothing behind");
         records.write(KIND, "plan", b"new").unwrap();
         assert_eq!(records.read(KIND, "plan").unwrap(), found(b"new"));
     }
