@@ -183,7 +183,13 @@ impl<D: Disk> Sidecar<D> {
         let folder = match (is_made, make) {
             // A process that was killed may not have come to making the name of a folder durable.
             (false, MakeDirectory::IfAbsent) => self.make_folder(kind, folder_name),
-            _ => self.folder(kind, folder_name),
+            (true, MakeDirectory::IfAbsent) => match if_there(self.folder(kind, folder_name)) {
+                // Somebody has removed it: nothing in it is needed.
+                Ok(None) => self.make_folder(kind, folder_name),
+                Ok(Some(folder)) => Ok(folder),
+                Err(error) => Err(error),
+            },
+            (_, MakeDirectory::Never) => self.folder(kind, folder_name),
         };
         let changed = folder.and_then(|folder| change(&folder));
         match changed {
