@@ -60,8 +60,8 @@ pub(crate) enum Writing {
     Closed,
 }
 
-/// What is done with each file that has the name of a record.
-type Visit<'a, F> = &'a mut dyn FnMut(RecordKind, &FileName, &F) -> std::io::Result<()>;
+/// What is done with each file that has the name of a record, opened or not.
+type Visit<'a, F> = &'a mut dyn FnMut(RecordKind, &FileName, std::io::Result<F>);
 
 /// How much there is of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -133,31 +133,32 @@ impl<D: Disk> Sidecar<D> {
         *self.writing.write() = Writing::Closed;
     }
 
-    /// Looks at every record, and says which can not be used and why.
-    pub(crate) fn check(&self) -> Result<Vec<(PathBuf, Unusable)>> {
+    /// Looks at every record, and says which can not be used and why. One that can not be read does not
+    /// keep the others from being looked at.
+    pub(crate) fn check(&self) -> Result<Vec<(PathBuf, String)>> {
         let mut found = Vec::new();
         self.walk(&mut |kind, file_name, file| {
-            let why = match decode(file)? {
-                Ok(record) if self.is_own(&record, kind, &record.name) => {
+            let why = match file.and_then(|file| decode(&file)) {
+                Ok(Ok(record)) if self.is_own(&record, kind, &record.name) => {
                     let is_misplaced = self.file_name(&record.name).name() != file_name.name();
-                    is_misplaced.then_some(Unusable::Foreign)
+                    is_misplaced.then(|| Unusable::Foreign.to_string())
                 }
-                Ok(_) => Some(Unusable::Foreign),
-                Err(fault) => Some(unusable(&fault)),
+                Ok(Ok(_)) => Some(Unusable::Foreign.to_string()),
+                Ok(Err(fault)) => Some(unusable(&fault).to_string()),
+                Err(error) => Some(format!("it can not be read: {error}")),
             };
             found.extend(why.map(|why| (self.path_of(kind, file_name), why)));
-            Ok(())
         })?;
         Ok(found)
     }
 
-    /// Counts the records and measures them.
+    /// Counts the records and measures them, as far as they can be looked at.
     pub(crate) fn sizes(&self) -> Result<RecordSizes> {
         let mut sizes = RecordSizes::default();
         self.walk(&mut |_, _, file| {
             sizes.records += 1;
-            sizes.disk_bytes += file.allocated_bytes()?;
-            Ok(())
+            let bytes = file.and_then(|file| file.allocated_bytes());
+            sizes.disk_bytes += bytes.unwrap_or_default();
         })?;
         Ok(sizes)
     }
@@ -237,8 +238,9 @@ impl<D: Disk> Sidecar<D> {
             let Some(folder) = if_there(folders.directory(folder_name, never))? else { continue };
             for file_name in folder.list()?.iter().filter_map(|name| FileName::parse(name)) {
                 // A writer may have removed it meanwhile.
-                if let Some(file) = if_there(folder.open(&file_name.name(), OpenMode::Read))? {
-                    visit(kind, &file_name, &file)?;
+                let file = if_there(folder.open(&file_name.name(), OpenMode::Read));
+                if let Some(file) = file.transpose() {
+                    visit(kind, &file_name, file);
                 }
             }
         }
