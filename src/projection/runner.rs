@@ -135,19 +135,19 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
         let (kind, name) = (RecordKind::Projection, name.into());
         let claim = store.claim(kind, &name)?;
         let kept = Kept::read::<P>(&store, kind, &name)?;
+        let kept = kept.map_or_else(|| Kept::blank::<P>(0), Ok)?;
         Self::with(store, (kind, name), claim, kept, projection, options)
     }
 
-    /// Opens a projection with what is kept of it, which is nothing for a new one.
+    /// Opens a projection with what is kept of it.
     pub(super) fn with(
         store: S,
         record: (RecordKind, String),
         claim: Claim,
-        kept: Option<Kept>,
+        kept: Kept,
         projection: P,
         options: ProjectionOptions,
     ) -> Result<Self> {
-        let kept = kept.map_or_else(Kept::blank::<P>, Ok)?;
         let subscription = Subscription::new(store, Start::After(kept.position))?;
         let subscription = subscription.matching(projection.query())?;
         let view = ProjectionView::new(kept.state::<P>()?, kept.position);
@@ -276,6 +276,24 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
         store.remove_record(own_kind, &name)?;
         (self.claim, self.record) = (claim, (RecordKind::Projection, name));
         Ok(())
+    }
+
+    /// As [`catch_up`](Self::catch_up), where being stopped before the end is an error.
+    pub(super) fn catch_up_to_the_end(&mut self) -> Result<()> {
+        let end = self.subscription.store().global_position()?;
+        self.catch_up()?;
+        match self.reached() >= end {
+            true => Ok(()),
+            false => {
+                Err(self.stopped_before(self.reached().next(), 0, "it was told to stop".into()))
+            }
+        }
+    }
+
+    /// Removes what is kept.
+    pub(super) fn remove_record(self) -> Result<()> {
+        let (kind, name) = &self.record;
+        self.subscription.store().remove_record(*kind, name)
     }
 
     fn drive(&mut self, patience: &Patience, progress: &mut Progress) -> Result<()> {

@@ -94,7 +94,10 @@ fn a_switch_is_refused_while_the_one_in_use_is_open() {
     in_use.catch_up().unwrap();
     assert_eq!(sum(&in_use), 40, "the one in use is as it was");
     drop(in_use);
-    assert_eq!(sum(&right(&store).switch().unwrap()), 4);
+    let runner = right(&store).switch().unwrap();
+    assert_eq!(sum(&runner), 4);
+    let second = ProjectionRunner::open(&store, "sum", Right {}, options());
+    assert!(matches!(second.map(drop), Err(Error::Claimed { .. })), "it is in use from now on");
 }
 
 #[test]
@@ -143,4 +146,67 @@ fn a_new_version_is_made_without_the_old_one() {
     assert_eq!(sum(&right(&store).switch().unwrap()), 3);
     let refused = ProjectionRunner::open(&store, "sum", Wrong {}, options());
     assert!(matches!(refused.map(drop), Err(Error::StateVersion { found: 2, .. })));
+}
+
+#[test]
+fn what_a_switch_left_that_was_killed_before_its_end_is_not_gone_on_with() {
+    // The next rebuild once went on with it, without the events before it.
+    let store = MemoryStore::new();
+    append(&store, 3);
+    let mut rebuild = right(&store);
+    rebuild.runner().catch_up().unwrap();
+    let left = store.read_record(RecordKind::Rebuild, "sum").unwrap().content().unwrap();
+    drop(rebuild.switch().unwrap());
+    store.write_record(RecordKind::Rebuild, "sum", &left).unwrap();
+    append(&store, 1);
+    ProjectionRunner::open(&store, "sum", Right {}, options()).unwrap().catch_up().unwrap();
+
+    let mut rebuild = right(&store);
+    assert_eq!((sum(rebuild.runner()), rebuild.runner().reached().get()), (0, 0));
+    rebuild.runner().catch_up().unwrap();
+    drop(rebuild);
+    assert_eq!(right(&store).runner().reached().get(), 4, "its own is gone on with");
+}
+
+#[test]
+fn a_rebuild_whose_state_is_another_type_begins_anew() {
+    // It could once not be opened any more.
+    struct Pairs;
+    impl Projection for Pairs {
+        type State = (u64, u64);
+        type Error = String;
+        const STATE_VERSION: u32 = 2;
+        fn handle(&mut self, _: &mut (u64, u64), _: &RecordedEvent) -> Result<Handled, String> {
+            Ok(Handled::Applied)
+        }
+    }
+    let store = MemoryStore::new();
+    append(&store, 3);
+    right(&store).runner().catch_up().unwrap();
+    let mut pairs = Rebuild::open(&store, "sum", Pairs, options()).unwrap();
+    assert_eq!(pairs.runner().reached().get(), 0);
+}
+
+#[test]
+fn a_switch_that_is_stopped_before_the_end_leaves_the_one_in_use() {
+    let store = MemoryStore::new();
+    append(&store, 3);
+    wrong(&store).catch_up().unwrap();
+    let mut rebuild = right(&store);
+    rebuild.runner().stop_handle().stop();
+    let stopped = rebuild.switch().map(drop);
+    assert!(matches!(stopped, Err(Error::ProjectionStopped { .. })), "{stopped:?}");
+    assert_eq!(sum(&wrong(&store)), 30);
+    assert_eq!(sum(&right(&store).switch().unwrap()), 3);
+}
+
+#[test]
+fn a_rebuild_that_was_discarded_begins_anew() {
+    let store = MemoryStore::new();
+    append(&store, 3);
+    let mut rebuild = right(&store);
+    rebuild.runner().catch_up().unwrap();
+    rebuild.discard().unwrap();
+    assert_eq!(store.read_record(RecordKind::Rebuild, "sum").unwrap(), Record::Absent);
+    assert_eq!(right(&store).runner().reached().get(), 0);
 }
