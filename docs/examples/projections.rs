@@ -59,7 +59,7 @@ struct OrderedByAnOlderTill {
     cents: String,
 }
 
-fn order(store: &FileStore, product: &str, cents: serde_json::Value) -> annals::Result<()> {
+fn order(store: &FileStore, product: &str, cents: &serde_json::Value) -> annals::Result<()> {
     let number = store.global_position()?.next();
     let order = StreamId::new("Order", format!("order-{number}"))?;
     let ordered = NewEvent::json("Ordered", &json!({ "product": product, "cents": cents }))?;
@@ -70,7 +70,7 @@ fn order(store: &FileStore, product: &str, cents: serde_json::Value) -> annals::
 fn take_orders(store: &FileStore, out: &mut dyn Write) -> Outcome {
     section(out, "1. Orders come in")?;
     for (product, cents) in [("tea", json!(450)), ("cake", json!("3.80")), ("tea", json!(500))] {
-        order(store, product, cents.clone())?;
+        order(store, product, &cents)?;
         writeln!(out, "   {product} for {cents}")?;
     }
     Ok(())
@@ -153,7 +153,7 @@ fn follow_while_orders_come(store: &FileStore, out: &mut dyn Write) -> Outcome {
     let (view, stop) = (runner.view(), runner.stop_handle());
     thread::scope(|scope| {
         let running = scope.spawn(move || runner.run());
-        order(store, "bread", json!(290))?;
+        order(store, "bread", &json!(290))?;
         let ordered = store.global_position()?;
         while view.reached() < ordered {
             thread::yield_now();
@@ -162,6 +162,12 @@ fn follow_while_orders_come(store: &FileStore, out: &mut dyn Write) -> Outcome {
         running.join().map_err(|_| "the projection panicked")??;
         print_revenue(&view.read(Clone::clone), out)
     })
+}
+
+/// What is of interest of an order, whatever its cents look like.
+#[derive(Deserialize)]
+struct OrderedProduct {
+    product: String,
 }
 
 /// Counts the orders of each product.
@@ -176,9 +182,8 @@ impl Projection for OrderCount {
         counts: &mut Self::State,
         event: &RecordedEvent,
     ) -> annals::Result<Handled> {
-        let order: serde_json::Value = event.decode_json()?;
-        let product = order["product"].as_str().unwrap_or_default();
-        *counts.entry(product.to_owned()).or_default() += 1;
+        let OrderedProduct { product } = event.decode_json()?;
+        *counts.entry(product).or_default() += 1;
         Ok(Handled::Applied)
     }
 }
