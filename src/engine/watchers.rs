@@ -3,7 +3,8 @@
 //! Whoever follows the log registers when it has read everything, and asks then whether something came
 //! meanwhile; a writer publishes first and looks then whether somebody is registered. So one of the two
 //! always sees the other. A writer that finds nobody does nothing else, and one that finds somebody takes
-//! them out and calls them once: a follower that is slow is not registered and costs nothing.
+//! them out and calls them once: a follower that is slow is not registered and costs nothing. One that
+//! waits costs the writer its call.
 //!
 //! Invariants:
 //!
