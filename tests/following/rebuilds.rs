@@ -1,11 +1,13 @@
 //! A projection that is made anew beside the one in use, and takes its place.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use annals::{
-    Error, EventStore, ExpectedVersion, FileStore, Handled, MemoryStore, NewEvent, Projection,
-    ProjectionOptions, ProjectionRunner, Rebuild, Record, RecordKind, RecordStore, RecordedEvent,
-    StreamId,
+    Claim, Commit, CommitResult, Error, EventId, EventStore, Events, ExpectedVersion, FileStore,
+    GlobalPosition, GlobalRead, Handled, MemoryStore, NewEvent, Projection, ProjectionOptions,
+    ProjectionRunner, Query, Rebuild, Record, RecordKind, RecordStore, RecordedEvent, StreamId,
+    StreamRead, StreamVersion,
 };
 
 /// Adds a number for every event: a mistake is corrected by another number and another version.
@@ -209,4 +211,97 @@ fn a_rebuild_that_was_discarded_begins_anew() {
     rebuild.discard().unwrap();
     assert_eq!(store.read_record(RecordKind::Rebuild, "sum").unwrap(), Record::Absent);
     assert_eq!(right(&store).runner().reached().get(), 0);
+}
+
+/// A store whose process ends after so many changes of records.
+struct Mortal<'a> {
+    store: &'a MemoryStore,
+    changes_left: AtomicU64,
+}
+
+impl Mortal<'_> {
+    fn change(&self, change: impl FnOnce() -> annals::Result<()>) -> annals::Result<()> {
+        let left = self.changes_left.load(Ordering::SeqCst).checked_sub(1).ok_or(Error::Closed)?;
+        self.changes_left.store(left, Ordering::SeqCst);
+        change()
+    }
+}
+
+impl EventStore for Mortal<'_> {
+    fn commit(&self, commit: Commit) -> annals::Result<CommitResult> {
+        self.store.commit(commit)
+    }
+
+    fn read_stream(&self, stream: &StreamId, options: StreamRead) -> annals::Result<Events> {
+        self.store.read_stream(stream, options)
+    }
+
+    fn read(&self, query: &Query, options: GlobalRead) -> annals::Result<Events> {
+        self.store.read(query, options)
+    }
+
+    fn stream_version(&self, stream: &StreamId) -> annals::Result<StreamVersion> {
+        self.store.stream_version(stream)
+    }
+
+    fn event(&self, event_id: EventId) -> annals::Result<Option<RecordedEvent>> {
+        self.store.event(event_id)
+    }
+
+    fn global_position(&self) -> annals::Result<GlobalPosition> {
+        self.store.global_position()
+    }
+}
+
+impl RecordStore for Mortal<'_> {
+    fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> annals::Result<()> {
+        self.change(|| self.store.write_record(kind, name, content))
+    }
+
+    fn read_record(&self, kind: RecordKind, name: &str) -> annals::Result<Record> {
+        self.store.read_record(kind, name)
+    }
+
+    fn remove_record(&self, kind: RecordKind, name: &str) -> annals::Result<()> {
+        self.change(|| self.store.remove_record(kind, name))
+    }
+
+    fn claim(&self, kind: RecordKind, name: &str) -> annals::Result<Claim> {
+        self.store.claim(kind, name)
+    }
+}
+
+#[test]
+fn a_kill_between_any_two_steps_of_a_switch_leaves_the_old_one_or_the_new_one() {
+    let mut replaced = Vec::new();
+    for changes in 0.. {
+        let store = MemoryStore::new();
+        append(&store, 3);
+        wrong(&store).catch_up().unwrap();
+        let mortal = Mortal { store: &store, changes_left: changes.into() };
+        let switched = right(&mortal).switch().map(drop);
+
+        let in_use = ProjectionRunner::open(&store, "sum", Right {}, options());
+        match in_use {
+            Ok(mut runner) => {
+                assert_eq!((sum(&runner), runner.reached().get()), (3, 3));
+                append(&store, 1);
+                runner.catch_up().unwrap();
+                assert_eq!(sum(&runner), 4);
+                drop(runner);
+                assert_eq!(right(&store).runner().reached().get(), 0, "that one is done");
+                replaced.push(changes);
+            }
+            Err(Error::StateVersion { .. }) => {
+                assert_eq!(sum(&wrong(&store)), 30);
+                append(&store, 1);
+                assert_eq!(sum(&right(&store).switch().unwrap()), 4);
+            }
+            Err(error) => panic!("{error}"),
+        }
+        if switched.is_ok() {
+            break;
+        }
+    }
+    assert_eq!(replaced, [2, 3], "kept, replaced, removed");
 }
