@@ -164,7 +164,7 @@ fn follow_while_orders_come(store: &FileStore, out: &mut dyn Write) -> Outcome {
     })
 }
 
-/// What both tills wrote alike.
+/// What is of interest of an order, whatever its cents look like.
 #[derive(Deserialize)]
 struct OrderedProduct {
     product: String,

@@ -361,7 +361,7 @@ impl<D: Disk> CommitQueue<D> {
         rejected.callers.drain(..).for_each(|caller| caller.finish(queued.again()));
         rejected.onlookers.drain(..).for_each(|onlooker| onlooker.finish(Outcome::Done));
         self.hand_over();
-        // Last of all: no append waits for somebody who follows.
+        // Last of all: of the appends only that of the caller who led pays for calling who follows.
         self.reader.watchers().call_all();
     }
 

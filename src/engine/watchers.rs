@@ -3,7 +3,8 @@
 //! Whoever follows the log registers when it has read everything, and asks then whether something came
 //! meanwhile; a writer publishes first and looks then whether somebody is registered. So one of the two
 //! always sees the other. A writer that finds nobody does nothing else, and one that finds somebody takes
-//! them out and calls them once: a follower that is slow is not registered and costs nothing.
+//! them out and calls them once: a follower that is slow is not registered and costs nothing. One that
+//! waits costs the writer its call.
 //!
 //! Invariants:
 //!
@@ -11,8 +12,10 @@
 //! 2. Nobody is kept alive by waiting, and the list holds no more than are alive, but for those that
 //!    were dropped since somebody last registered.
 //! 3. Nobody is called under the lock.
+//! 4. A watcher that panics harms neither the writer that calls it nor the others who wait.
 
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
 use super::sync::{AtomicUsize, Mutex};
@@ -73,7 +76,7 @@ impl Watchers {
     pub(crate) fn call_all(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
             let watchers = self.take();
-            watchers.iter().filter_map(WeakWatcher::upgrade).for_each(|watcher| watcher.call());
+            watchers.iter().filter_map(WeakWatcher::upgrade).for_each(call);
         }
     }
 
@@ -81,7 +84,7 @@ impl Watchers {
     pub(crate) fn end(&self) {
         self.list.lock().has_ended = true;
         let watchers = self.take();
-        watchers.iter().filter_map(WeakWatcher::upgrade).for_each(|watcher| watcher.call());
+        watchers.iter().filter_map(WeakWatcher::upgrade).for_each(call);
     }
 
     fn take(&self) -> Vec<WeakWatcher> {
@@ -89,6 +92,12 @@ impl Watchers {
         self.waiting.store(0, Ordering::SeqCst);
         mem::take(&mut list.watchers)
     }
+}
+
+/// Calls a watcher, which is somebody else's code, and lets go of it: the thread that does this has made
+/// events durable and owes others to go on.
+fn call(watcher: Watcher) {
+    let _told_by_the_panic_hook = catch_unwind(AssertUnwindSafe(move || watcher.call()));
 }
 
 #[cfg(test)]
@@ -141,6 +150,22 @@ mod tests {
         assert!(matches!(watchers.watch(&watcher, || false), Err(Error::Closed)));
         watchers.call_all();
         assert_eq!(count(&calls), 1);
+    }
+
+    #[test]
+    fn a_watcher_that_panics_harms_neither_the_writer_nor_the_others() {
+        let watchers = Watchers::default();
+        let panicking = Watcher::new(|| panic!("told to panic"));
+        let (waits, calls) = counting();
+        for _ in 0..2 {
+            watchers.watch(&panicking, || false).unwrap();
+            watchers.watch(&waits, || false).unwrap();
+            watchers.call_all();
+        }
+        watchers.watch(&panicking, || false).unwrap();
+        watchers.watch(&waits, || false).unwrap();
+        watchers.end();
+        assert_eq!(count(&calls), 3);
     }
 
     #[test]

@@ -52,6 +52,8 @@ impl DeadLetter {
 /// What is kept, but for the state itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Kept {
+    /// How often the projection was made anew.
+    pub(crate) edition: u64,
     pub(crate) position: GlobalPosition,
     pub(crate) dead_letters: Vec<DeadLetter>,
     /// The state, encoded.
@@ -62,6 +64,7 @@ pub(crate) struct Kept {
 #[derive(Serialize, Deserialize)]
 struct Encoded {
     state_version: u32,
+    edition: u64,
     position: u64,
     dead_letters: Vec<(u64, u128, u32, i64, String)>,
     state: Vec<u8>,
@@ -69,9 +72,17 @@ struct Encoded {
 
 impl Kept {
     /// Returns what is kept before the first event.
-    pub(crate) fn blank<P: Projection>() -> Result<Self> {
+    pub(crate) fn blank<P: Projection>(edition: u64) -> Result<Self> {
         let state = encode(&P::State::default())?;
-        Ok(Self { position: GlobalPosition::ZERO, dead_letters: Vec::new(), state })
+        Ok(Self { edition, position: GlobalPosition::ZERO, dead_letters: Vec::new(), state })
+    }
+
+    /// Returns how often the projection in use under a name was made anew, whatever the version of its
+    /// state; never, where it can not be told.
+    pub(crate) fn edition_in_use(store: &impl RecordStore, name: &str) -> Result<u64> {
+        let content = store.read_record(RecordKind::Projection, name)?.content();
+        let encoded = content.and_then(|it| encoding::decode_record::<Encoded>(&it).ok());
+        Ok(encoded.map_or(0, |it| it.edition))
     }
 
     /// Reads what is kept under a name; nothing where nothing is.
@@ -87,7 +98,7 @@ impl Kept {
                 return Err(Error::RecordUnusable { kind, name: name.to_owned(), reason });
             }
         };
-        let Encoded { state_version, position, dead_letters, state } =
+        let Encoded { state_version, edition, position, dead_letters, state } =
             encoding::decode_record(&content).map_err(Error::payload)?;
         if state_version != P::STATE_VERSION {
             return Err(Error::StateVersion {
@@ -104,7 +115,8 @@ impl Kept {
             error,
         };
         let dead_letters = dead_letters.into_iter().map(letter).collect();
-        Ok(Some(Self { position: GlobalPosition::new(position), dead_letters, state }))
+        let position = GlobalPosition::new(position);
+        Ok(Some(Self { edition, position, dead_letters, state }))
     }
 
     /// Writes it in the place of what was kept before.
@@ -121,6 +133,7 @@ impl Kept {
         };
         let content = encode(&Encoded {
             state_version: P::STATE_VERSION,
+            edition: self.edition,
             position: self.position.get(),
             dead_letters: self.dead_letters.iter().map(letter).collect(),
             state: self.state.clone(),

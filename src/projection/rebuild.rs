@@ -16,7 +16,8 @@ use crate::store::{EventStore, RecordStore};
 /// The one in use goes on meanwhile, with its own state. Run this one with its
 /// [`runner`](Self::runner) until it has caught up, end the other, and
 /// [`switch`](Self::switch). Ended before that, it goes on where it was when it is opened again with the
-/// same [`STATE_VERSION`](Projection::STATE_VERSION), and begins anew with another one.
+/// same [`STATE_VERSION`](Projection::STATE_VERSION), and begins anew with another one, or after
+/// [`discard`](Self::discard).
 ///
 /// # Examples
 ///
@@ -59,13 +60,20 @@ impl<S: EventStore + RecordStore, P: Projection> Rebuild<S, P> {
     ) -> Result<Self> {
         let (kind, name) = (RecordKind::Rebuild, name.into());
         let claim = store.claim(kind, &name)?;
+        let in_use = Kept::edition_in_use(&store, &name)?;
+        let can_go_on = |kept: &Kept| {
+            // One that is no later edition has taken its place already, and was not removed any more.
+            let is_later = kept.edition > in_use;
+            is_later && is_there(&store, kept.position) && kept.state::<P>().is_ok()
+        };
         let kept = match Kept::read::<P>(&store, kind, &name) {
-            Ok(kept) => kept.filter(|kept| is_there(&store, kept.position)),
+            Ok(kept) => kept.filter(can_go_on),
             Err(Error::StateVersion { .. } | Error::RecordUnusable { .. } | Error::Payload(_)) => {
                 None
             }
             Err(error) => return Err(error),
         };
+        let kept = kept.map_or_else(|| Kept::blank::<P>(in_use.saturating_add(1)), Ok)?;
         ProjectionRunner::with(store, (kind, name), claim, kept, projection, options).map(Self)
     }
 
@@ -80,11 +88,22 @@ impl<S: EventStore + RecordStore, P: Projection> Rebuild<S, P> {
     /// # Errors
     ///
     /// [`Error::Claimed`] when the one in use is still open: end it and switch again, after
-    /// [`open`](Self::open). Otherwise as [`ProjectionRunner::catch_up`].
+    /// [`open`](Self::open). [`Error::ProjectionStopped`] also when it was stopped by its handle before
+    /// it had caught up: the one in use is then as it was. Otherwise as [`ProjectionRunner::catch_up`].
     pub fn switch(mut self) -> Result<ProjectionRunner<S, P>> {
-        self.0.catch_up()?;
+        self.0.catch_up_to_the_end()?;
         self.0.take_the_place_of_the_one_in_use()?;
         Ok(self.0)
+    }
+
+    /// Forgets what was made so far: the next one begins with the first event, also with the same
+    /// [`STATE_VERSION`](Projection::STATE_VERSION).
+    ///
+    /// # Errors
+    ///
+    /// As [`RecordStore::remove_record`].
+    pub fn discard(self) -> Result<()> {
+        self.0.remove_record()
     }
 }
 

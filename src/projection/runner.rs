@@ -2,9 +2,11 @@
 //!
 //! A batch of events is handled, then state and position are kept in one record. When an event fails,
 //! what came before it in its batch is kept first, so that it is the first of the next batch: then
-//! undoing what its handler did is to take the state that was kept.
+//! undoing what its handler did is to take the state that was kept. That is done before anybody else sees
+//! the state, also when the handler panicked.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 use super::kept::{DeadLetter, Kept, encode};
@@ -70,8 +72,9 @@ pub struct ProjectionRunner<S: EventStore + RecordStore, P: Projection> {
     view: ProjectionView<P::State>,
     /// How often the event behind the position was tried.
     attempts: u32,
-    /// Whether a handler is at work: after a panic the state can not be told.
-    is_handling: bool,
+    /// Whether the state may have something that is not kept: after a panic, or when it could not be
+    /// encoded, it has, and is taken back before anything else is done with it.
+    is_unkept: bool,
 }
 
 /// What a run has come to.
@@ -120,7 +123,8 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
     /// [`Error::Claimed`] when it is open already, [`Error::StateVersion`] when what was kept is of
     /// another [`STATE_VERSION`](Projection::STATE_VERSION): make it anew with
     /// [`Rebuild`](crate::Rebuild). [`Error::RecordUnusable`] when what was kept can not be used: it is
-    /// not begun anew unasked. [`Error::BeyondEnd`] when it is ahead of the log. Otherwise as
+    /// not begun anew unasked. [`Error::Payload`] when it is no such state: `State` was changed without
+    /// another version. [`Error::BeyondEnd`] when it is ahead of the log. Otherwise as
     /// [`RecordStore::read_record`].
     pub fn open(
         store: S,
@@ -131,23 +135,23 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
         let (kind, name) = (RecordKind::Projection, name.into());
         let claim = store.claim(kind, &name)?;
         let kept = Kept::read::<P>(&store, kind, &name)?;
+        let kept = kept.map_or_else(|| Kept::blank::<P>(0), Ok)?;
         Self::with(store, (kind, name), claim, kept, projection, options)
     }
 
-    /// Opens a projection with what is kept of it, which is nothing for a new one.
+    /// Opens a projection with what is kept of it.
     pub(super) fn with(
         store: S,
         record: (RecordKind, String),
         claim: Claim,
-        kept: Option<Kept>,
+        kept: Kept,
         projection: P,
         options: ProjectionOptions,
     ) -> Result<Self> {
-        let kept = kept.map_or_else(Kept::blank::<P>, Ok)?;
         let subscription = Subscription::new(store, Start::After(kept.position))?;
         let subscription = subscription.matching(projection.query())?;
         let view = ProjectionView::new(kept.state::<P>()?, kept.position);
-        let (attempts, is_handling) = (0, false);
+        let (attempts, is_unkept) = (0, false);
         Ok(Self {
             subscription,
             record,
@@ -157,7 +161,7 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
             kept,
             view,
             attempts,
-            is_handling,
+            is_unkept,
         })
     }
 
@@ -166,7 +170,8 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
     /// # Errors
     ///
     /// [`Error::ProjectionStopped`] when an event failed at every attempt and the options say to stop;
-    /// called again, it is tried again. [`Error::Limit`] when the list of dead letters or the state is
+    /// called again, it is tried again. The same, whatever they say, when
+    /// [`flush`](Projection::flush) fails. [`Error::Limit`] when the list of dead letters or the state is
     /// full. Otherwise as [`Subscription::next_within`] and [`RecordStore::write_record`]. What is kept
     /// is never ahead of what was handled, so it may always be called again.
     pub fn catch_up(&mut self) -> Result<Progress> {
@@ -217,11 +222,11 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
     ///
     /// As [`catch_up`](Self::catch_up), but that an event which fails again stays in the list.
     pub fn redrive(&mut self) -> Result<Redriven> {
-        self.restore_after_panic()?;
+        self.take_back_what_is_not_kept()?;
         let mut redriven = Redriven::default();
         for letter in self.kept.dead_letters.clone() {
             let outcome = match self.subscription.store().event(letter.event_id)? {
-                Some(event) => self.handle(std::slice::from_ref(&event)).map_err(|it| it.error),
+                Some(event) => self.handle(std::slice::from_ref(&event))?.map_err(|it| it.error),
                 None => Err("the event is not there any more".into()),
             };
             let mut kept = self.kept.clone();
@@ -233,7 +238,6 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
                     redriven.handled += 1;
                 }
                 Err(error) => {
-                    self.restore()?;
                     let failed_at = self.options.clock.now();
                     let mut letters = kept.dead_letters.iter_mut();
                     if let Some(own) = letters.find(|other| other.position == letter.position) {
@@ -253,7 +257,7 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
     ///
     /// As [`RecordStore::write_record`].
     pub fn give_up(&mut self, position: GlobalPosition) -> Result<bool> {
-        self.restore_after_panic()?;
+        self.take_back_what_is_not_kept()?;
         let mut kept = self.kept.clone();
         kept.dead_letters.retain(|letter| letter.position != position);
         let was_there = kept.dead_letters.len() < self.kept.dead_letters.len();
@@ -274,8 +278,26 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
         Ok(())
     }
 
+    /// As [`catch_up`](Self::catch_up), where being stopped before the end is an error.
+    pub(super) fn catch_up_to_the_end(&mut self) -> Result<()> {
+        let end = self.subscription.store().global_position()?;
+        self.catch_up()?;
+        match self.reached() >= end {
+            true => Ok(()),
+            false => {
+                Err(self.stopped_before(self.reached().next(), 0, "it was told to stop".into()))
+            }
+        }
+    }
+
+    /// Removes what is kept.
+    pub(super) fn remove_record(self) -> Result<()> {
+        let (kind, name) = &self.record;
+        self.subscription.store().remove_record(*kind, name)
+    }
+
     fn drive(&mut self, patience: &Patience, progress: &mut Progress) -> Result<()> {
-        self.restore_after_panic()?;
+        self.take_back_what_is_not_kept()?;
         loop {
             let (batch, is_last) = self.next_batch(patience)?;
             let is_stopped = self.handle_batch(&batch, progress)? == Next::End;
@@ -312,7 +334,7 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
     fn handle_batch(&mut self, batch: &[RecordedEvent], progress: &mut Progress) -> Result<Next> {
         let (mut part, mut failure) = (batch, None);
         let handled = loop {
-            match self.handle(part) {
+            match self.handle(part)? {
                 Ok(handled) => break handled,
                 Err(Failure { place, before, error }) => {
                     let event = part.get(place);
@@ -322,7 +344,6 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
                         // There is nothing to undo, and nothing is handled again without need.
                         break before;
                     }
-                    self.restore()?;
                 }
             }
         };
@@ -342,25 +363,23 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
         }
     }
 
-    /// Hands events over, and returns what came of it, or which failed and why.
-    fn handle(&mut self, events: &[RecordedEvent]) -> Result<Progress, Failure> {
-        self.is_handling = true;
-        let projection = &mut self.projection;
-        let outcome = self.view.change(|shown| {
-            let mut progress = Progress::default();
-            for (place, event) in events.iter().enumerate() {
-                match projection.handle(&mut shown.state, event) {
-                    Ok(Handled::Applied) => progress.applied += 1,
-                    Ok(Handled::Ignored) => progress.ignored += 1,
-                    Err(error) => {
-                        return Err(Failure { place, before: progress, error: error.into() });
-                    }
-                }
-            }
-            Ok(progress)
-        });
-        self.is_handling = false;
-        outcome
+    /// Hands events over, and returns what came of it, or which failed and why. When one failed, or its
+    /// handler panicked, the state is again the one that was kept before others see it.
+    fn handle(&mut self, events: &[RecordedEvent]) -> Result<Result<Progress, Failure>> {
+        self.is_unkept |= !events.is_empty();
+        let state_is_elsewhere = self.state_is_elsewhere();
+        let (projection, kept) = (&mut self.projection, &self.kept);
+        self.view.change(|shown| {
+            let handing = AssertUnwindSafe(|| hand_over(projection, &mut shown.state, events));
+            let outcome = catch_unwind(handing);
+            let undone = match &outcome {
+                Ok(Ok(_)) => Ok(()),
+                _ if state_is_elsewhere => Ok(()),
+                _ => kept.state::<P>().map(|state| shown.state = state),
+            };
+            let handled = outcome.unwrap_or_else(|panic| resume_unwind(panic));
+            undone.map(|()| handled)
+        })
     }
 
     /// Decides about an event that has failed, behind which nothing was handled: it is tried again, or
@@ -396,8 +415,7 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
             return Ok(());
         }
         let state = self.view.read(encode)?;
-        let dead_letters = self.kept.dead_letters.clone();
-        self.keep(Kept { position, dead_letters, state })
+        self.keep(Kept { position, state, ..self.kept.clone() })
     }
 
     /// Keeps something in the place of what was kept before; what can not be kept is undone.
@@ -413,30 +431,29 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
             Ok(()) => {
                 self.view.change(|shown| shown.reached = kept.position);
                 self.kept = kept;
+                self.is_unkept = false;
                 Ok(())
             }
             Err(error) => {
-                self.restore()?;
-                self.subscription.rewind(self.kept.position);
+                self.take_back()?;
                 Err(error)
             }
         }
     }
 
-    /// Takes the state that was kept.
-    fn restore(&mut self) -> Result<()> {
+    /// Goes back to the state and the position that were kept.
+    fn take_back(&mut self) -> Result<()> {
         let state = self.kept.state::<P>()?;
         let reached = self.kept.position;
         self.view.change(|shown| *shown = Shown { state, reached });
+        self.subscription.rewind(reached);
+        self.is_unkept = false;
         Ok(())
     }
 
-    /// Takes the state that was kept, if a handler panicked in the middle of changing it.
-    fn restore_after_panic(&mut self) -> Result<()> {
-        if self.is_handling {
-            self.restore()?;
-            self.subscription.rewind(self.kept.position);
-            self.is_handling = false;
+    fn take_back_what_is_not_kept(&mut self) -> Result<()> {
+        if self.is_unkept {
+            self.take_back()?;
         }
         Ok(())
     }
@@ -455,6 +472,23 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
         let projection = self.record.1.clone();
         Error::ProjectionStopped { projection, position, attempts, source }
     }
+}
+
+/// Hands events over to a projection, up to the first that fails.
+fn hand_over<P: Projection>(
+    projection: &mut P,
+    state: &mut P::State,
+    events: &[RecordedEvent],
+) -> Result<Progress, Failure> {
+    let mut progress = Progress::default();
+    for (place, event) in events.iter().enumerate() {
+        match projection.handle(state, event) {
+            Ok(Handled::Applied) => progress.applied += 1,
+            Ok(Handled::Ignored) => progress.ignored += 1,
+            Err(error) => return Err(Failure { place, before: progress, error: error.into() }),
+        }
+    }
+    Ok(progress)
 }
 
 impl<S: EventStore + RecordStore, P: Projection> fmt::Debug for ProjectionRunner<S, P> {

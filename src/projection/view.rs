@@ -44,7 +44,8 @@ impl<T> ProjectionView<T> {
         Self(Arc::new(RwLock::new(Shown { state, reached })))
     }
 
-    /// Looks at the state. The runner waits meanwhile, so the closure copies out what it needs.
+    /// Looks at the state. The runner waits meanwhile, so the closure copies out what it needs. Neither a
+    /// handler nor such a closure looks at the view of its own projection: it would wait for itself.
     pub fn read<R>(&self, look: impl FnOnce(&T) -> R) -> R {
         look(&self.0.read().state)
     }

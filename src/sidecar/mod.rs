@@ -60,8 +60,8 @@ pub(crate) enum Writing {
     Closed,
 }
 
-/// What is done with each file that has the name of a record.
-type Visit<'a, F> = &'a mut dyn FnMut(RecordKind, &FileName, &F) -> std::io::Result<()>;
+/// What is done with each file that has the name of a record, opened or not.
+type Visit<'a, F> = &'a mut dyn FnMut(RecordKind, &FileName, std::io::Result<F>);
 
 /// How much there is of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,13 +86,12 @@ impl<D: Disk> Sidecar<D> {
         let bytes = RecordFile::encode(self.store_id, kind, name, content);
         let file_name = self.file_name(name);
         self.change(kind, &file_name, MakeDirectory::IfAbsent, |folder| {
-            let unfinished = file_name.unfinished();
-            remove_if_there(folder, &unfinished)?;
-            let file = folder.open(&unfinished, OpenMode::CreateNew)?;
-            file.write_all_at(&bytes, 0)?;
-            file.sync_data()?;
-            folder.rename(&unfinished, &file_name.name())?;
-            folder.sync_dir()
+            let written = replace(folder, &file_name, &bytes);
+            if written.is_err() {
+                // Space may be what was missing. If this fails too, the next write does it.
+                let _left_to_the_next = folder.remove(&file_name.unfinished());
+            }
+            written
         })
     }
 
@@ -134,31 +133,32 @@ impl<D: Disk> Sidecar<D> {
         *self.writing.write() = Writing::Closed;
     }
 
-    /// Looks at every record, and says which can not be used and why.
-    pub(crate) fn check(&self) -> Result<Vec<(PathBuf, Unusable)>> {
+    /// Looks at every record, and says which can not be used and why. One that can not be read does not
+    /// keep the others from being looked at.
+    pub(crate) fn check(&self) -> Result<Vec<(PathBuf, String)>> {
         let mut found = Vec::new();
         self.walk(&mut |kind, file_name, file| {
-            let why = match decode(file)? {
-                Ok(record) if self.is_own(&record, kind, &record.name) => {
+            let why = match file.and_then(|file| decode(&file)) {
+                Ok(Ok(record)) if self.is_own(&record, kind, &record.name) => {
                     let is_misplaced = self.file_name(&record.name).name() != file_name.name();
-                    is_misplaced.then_some(Unusable::Foreign)
+                    is_misplaced.then(|| Unusable::Foreign.to_string())
                 }
-                Ok(_) => Some(Unusable::Foreign),
-                Err(fault) => Some(unusable(&fault)),
+                Ok(Ok(_)) => Some(Unusable::Foreign.to_string()),
+                Ok(Err(fault)) => Some(unusable(&fault).to_string()),
+                Err(error) => Some(format!("it can not be read: {error}")),
             };
             found.extend(why.map(|why| (self.path_of(kind, file_name), why)));
-            Ok(())
         })?;
         Ok(found)
     }
 
-    /// Counts the records and measures them.
+    /// Counts the records and measures them, as far as they can be looked at.
     pub(crate) fn sizes(&self) -> Result<RecordSizes> {
         let mut sizes = RecordSizes::default();
         self.walk(&mut |_, _, file| {
             sizes.records += 1;
-            sizes.disk_bytes += file.allocated_bytes()?;
-            Ok(())
+            let bytes = file.and_then(|file| file.allocated_bytes());
+            sizes.disk_bytes += bytes.unwrap_or_default();
         })?;
         Ok(sizes)
     }
@@ -184,7 +184,13 @@ impl<D: Disk> Sidecar<D> {
         let folder = match (is_made, make) {
             // A process that was killed may not have come to making the name of a folder durable.
             (false, MakeDirectory::IfAbsent) => self.make_folder(kind, folder_name),
-            _ => self.folder(kind, folder_name),
+            (true, MakeDirectory::IfAbsent) => match if_there(self.folder(kind, folder_name)) {
+                // Somebody has removed it: nothing in it is needed.
+                Ok(None) => self.make_folder(kind, folder_name),
+                Ok(Some(folder)) => Ok(folder),
+                Err(error) => Err(error),
+            },
+            (_, MakeDirectory::Never) => self.folder(kind, folder_name),
         };
         let changed = folder.and_then(|folder| change(&folder));
         match changed {
@@ -232,8 +238,9 @@ impl<D: Disk> Sidecar<D> {
             let Some(folder) = if_there(folders.directory(folder_name, never))? else { continue };
             for file_name in folder.list()?.iter().filter_map(|name| FileName::parse(name)) {
                 // A writer may have removed it meanwhile.
-                if let Some(file) = if_there(folder.open(&file_name.name(), OpenMode::Read))? {
-                    visit(kind, &file_name, &file)?;
+                let file = if_there(folder.open(&file_name.name(), OpenMode::Read));
+                if let Some(file) = file.transpose() {
+                    visit(kind, &file_name, file);
                 }
             }
         }
@@ -252,6 +259,17 @@ impl<D: Disk> Sidecar<D> {
         let folder = self.root.path().join(SIDECAR).join(kind.name());
         folder.join(file_name.folder()).join(file_name.name())
     }
+}
+
+/// Writes a file beside the one that is there, and in its place once it is durable.
+fn replace(folder: &impl Disk, file_name: &FileName, bytes: &[u8]) -> std::io::Result<()> {
+    let unfinished = file_name.unfinished();
+    remove_if_there(folder, &unfinished)?;
+    let file = folder.open(&unfinished, OpenMode::CreateNew)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_data()?;
+    folder.rename(&unfinished, &file_name.name())?;
+    folder.sync_dir()
 }
 
 /// Reads a file as a record; one byte more than the longest has is read, and refused.

@@ -174,7 +174,8 @@ pub trait EventStore: Send + Sync {
     /// store is closed. [`Subscription`](crate::Subscription) is made of this and of
     /// [`read`](Self::read).
     ///
-    /// A store that does not override this calls nobody, and who follows it asks again and again.
+    /// A store that does not override this calls nobody: who follows it asks again and again, and does not
+    /// end when it is closed.
     ///
     /// # Errors
     ///

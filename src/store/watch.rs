@@ -46,7 +46,8 @@ pub enum Watch {
 
 impl Watcher {
     /// Returns a watcher that does this when it is called. It is called by the thread that made events
-    /// durable, so it does little and waits for nothing.
+    /// durable, so it does little and waits for nothing. Should it panic, neither the append nor anybody
+    /// else who waits is harmed.
     pub fn new(call: impl Fn() + Send + Sync + 'static) -> Self {
         Self(Arc::new(call))
     }

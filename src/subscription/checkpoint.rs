@@ -46,8 +46,8 @@ impl<S: RecordStore> Checkpoint<S> {
     /// # Errors
     ///
     /// [`Error::RecordUnusable`] when a checkpoint is there and can not be used: it is not taken for one
-    /// that was never saved, because that would deliver everything again. Otherwise as
-    /// [`RecordStore::read_record`].
+    /// that was never saved, because that would deliver everything again. [`Error::Payload`] when the
+    /// record is there and is no checkpoint. Otherwise as [`RecordStore::read_record`].
     pub fn load(store: S, name: impl Into<String>) -> Result<Self> {
         let name = name.into();
         let position = match store.read_record(RecordKind::Checkpoint, &name)? {
@@ -67,7 +67,8 @@ impl<S: RecordStore> Checkpoint<S> {
     ///
     /// # Errors
     ///
-    /// As [`RecordStore::write_record`]. The position is then the one that was saved before.
+    /// As [`RecordStore::write_record`]. What is kept is then the position that was saved before, or this
+    /// one, and [`position`](Self::position) stays.
     pub fn save(&mut self, position: GlobalPosition) -> Result<()> {
         let content = encoding::encode(&position.get()).map_err(Error::payload)?;
         self.store.write_record(RecordKind::Checkpoint, &self.name, &content)?;

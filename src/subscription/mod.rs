@@ -69,7 +69,8 @@ pub enum Delivery {
 /// with [`next_within`](Self::next_within).
 ///
 /// The store may be given by reference or as an `Arc`. Any number of subscriptions follow a store, each
-/// at its own pace; none holds an append up, and its memory does not grow with how far it is behind.
+/// at its own pace. None holds an append up, but for the moment that it takes to wake one who waits, and
+/// its memory does not grow with how far it is behind.
 ///
 /// # Examples
 ///

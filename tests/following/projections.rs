@@ -25,6 +25,8 @@ struct Poison {
     /// Positions in the order in which they were handed over.
     handed: Mutex<Vec<u64>>,
     flush_fails: AtomicBool,
+    /// How many failures there are before everything is well; 0 for no end of them.
+    heal_after: AtomicU64,
 }
 
 impl Poison {
@@ -46,10 +48,15 @@ impl Poison {
         let position = event.global_position().get();
         self.handed.lock().unwrap().push(position);
         assert_ne!(position, self.panics.load(Ordering::SeqCst), "told to panic");
-        match self.fails.lock().unwrap().contains(&position) {
-            true => Err(format!("poison at {position}")),
-            false => Ok(()),
+        if !self.fails.lock().unwrap().contains(&position) {
+            return Ok(());
         }
+        if self.heal_after.load(Ordering::SeqCst) > 0
+            && self.heal_after.fetch_sub(1, Ordering::SeqCst) == 1
+        {
+            self.heal();
+        }
+        Err(format!("poison at {position}"))
     }
 }
 
@@ -170,6 +177,7 @@ fn a_panic_of_a_handler_leaves_nothing_half_done() {
     poison.panics.store(3, Ordering::SeqCst);
     let mut runner = open(&store, &poison, options());
     assert!(catch_unwind(AssertUnwindSafe(|| runner.catch_up())).is_err());
+    assert!(state(&runner).is_empty(), "others see nothing of it either");
     poison.panics.store(0, Ordering::SeqCst);
     runner.catch_up().unwrap();
     assert_eq!((state(&runner), runner.reached().get()), (all_but(4, []), 4));
@@ -190,6 +198,122 @@ fn a_failing_event_is_tried_again_and_what_its_handler_did_is_undone() {
     // The two before it are handled once more, behind a state without the third.
     let handed = poison.handed();
     assert_eq!(handed.iter().filter(|position| **position == 3).count(), 4, "{handed:?}");
+}
+
+#[test]
+fn what_a_handler_did_before_it_failed_is_not_seen_by_others() {
+    // Taking it back under another lock than the handler's once showed it for a moment.
+    let (store, poison) = (&store_of(3), Poison::at([2]));
+    let retries = Retries { attempts: 3000, first_delay: Duration::ZERO, ..Retries::default() };
+    let mut runner = open(store, &poison, ProjectionOptions::new().retries(retries));
+    let view = runner.view();
+    thread::scope(|scope| {
+        let running = scope.spawn(move || runner.catch_up());
+        while !running.is_finished() {
+            assert!(!view.read(|state| state.contains(&2)));
+        }
+        assert!(running.join().unwrap().is_err());
+    });
+}
+
+/// Positions that can not be encoded when they end with the second behind the third.
+#[derive(Default, Clone, serde::Deserialize)]
+struct Fussy(Vec<u64>);
+
+impl serde::Serialize for Fussy {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.ends_with(&[3, 2]) {
+            true => Err(serde::ser::Error::custom("told to fail")),
+            false => serializer.serialize_newtype_struct("Fussy", &self.0),
+        }
+    }
+}
+
+struct FussyPositions(Arc<Poison>);
+
+impl Projection for FussyPositions {
+    type State = Fussy;
+    type Error = String;
+
+    fn handle(&mut self, state: &mut Fussy, event: &RecordedEvent) -> Result<Handled, String> {
+        state.0.push(event.global_position().get());
+        self.0.meet(event).map(|()| Handled::Applied)
+    }
+}
+
+#[test]
+fn a_state_that_can_not_be_encoded_is_taken_back_and_nothing_counts_twice() {
+    // The letter once stayed in the list, and its event in the state that was kept next.
+    let (store, poison) = (store_of(3), Poison::at([2]));
+    let projection = FussyPositions(Arc::clone(&poison));
+    let mut runner = ProjectionRunner::open(&store, "fussy", projection, setting_aside()).unwrap();
+    runner.catch_up().unwrap();
+    poison.heal();
+    for _ in 0..2 {
+        let failed = runner.redrive();
+        assert!(matches!(failed, Err(Error::Payload(_))), "{failed:?}");
+    }
+    append(&store, 1);
+    runner.catch_up().unwrap();
+    assert_eq!(runner.redrive().unwrap().handled, 1);
+    assert_eq!(runner.view().read(|state| state.0.clone()), [1, 3, 4, 2]);
+}
+
+#[test]
+fn a_letter_that_is_given_up_leaves_nothing_of_an_attempt_that_could_not_be_kept() {
+    let (store, poison) = (store_of(3), Poison::at([2]));
+    let projection = FussyPositions(Arc::clone(&poison));
+    let mut runner = ProjectionRunner::open(&store, "fussy", projection, setting_aside()).unwrap();
+    runner.catch_up().unwrap();
+    poison.heal();
+    assert!(runner.redrive().is_err());
+    assert!(runner.give_up(GlobalPosition::new(2)).unwrap());
+    append(&store, 1);
+    runner.catch_up().unwrap();
+    assert_eq!(runner.view().read(|state| state.0.clone()), [1, 3, 4]);
+}
+
+#[test]
+fn the_attempts_of_each_event_are_counted_from_the_first() {
+    let (store, poison) = (store_of(3), Poison::at([1]));
+    let retries = Retries { attempts: 3, first_delay: Duration::ZERO, ..Retries::default() };
+    let mut runner = open(&store, &poison, ProjectionOptions::new().retries(retries));
+    poison.heal_after.store(2, Ordering::SeqCst);
+    runner.catch_up().unwrap();
+    poison.fails.lock().unwrap().insert(4);
+    append(&store, 1);
+    poison.handed();
+    assert!(matches!(runner.catch_up(), Err(Error::ProjectionStopped { attempts: 3, .. })));
+    assert_eq!(poison.handed(), [4, 4, 4]);
+}
+
+#[test]
+fn what_is_behind_the_last_event_of_interest_is_not_looked_at_again() {
+    let (store, poison) = (store_of(2), Poison::at([]));
+    let stream = StreamId::new("Test", "two").unwrap();
+    let projection = Elsewhere(Arc::clone(&poison));
+    let mut runner = ProjectionRunner::open(&store, "mails", projection, options()).unwrap();
+    runner.catch_up().unwrap();
+    let of_no_interest = vec![NewEvent::new("Even", "")];
+    store.append(&stream, ExpectedVersion::Any, of_no_interest).unwrap();
+    assert_eq!(runner.catch_up().unwrap(), Default::default());
+    assert_eq!(runner.reached().get(), 3);
+}
+
+#[test]
+fn what_was_read_before_an_event_that_can_not_be_read_is_handled() {
+    let (store, poison) = (Troubled::default(), Poison::at([]));
+    append(&store, 4);
+    store.unreadable.store(3, Ordering::SeqCst);
+    let mut runner = open(&store, &poison, options());
+    for _ in 0..2 {
+        let failed = runner.catch_up();
+        assert!(matches!(failed, Err(Error::ReadOnly)), "{failed:?}");
+        assert_eq!((state(&runner), runner.reached().get()), (all_but(2, []), 2));
+    }
+    store.unreadable.store(0, Ordering::SeqCst);
+    runner.catch_up().unwrap();
+    assert_eq!((state(&runner), poison.handed()), (all_but(4, []), all_but(4, [])));
 }
 
 #[test]
@@ -460,6 +584,8 @@ struct Troubled {
     store: MemoryStore,
     no_space: AtomicBool,
     unusable: AtomicBool,
+    /// The position of an event that can not be read.
+    unreadable: AtomicU64,
 }
 
 impl EventStore for Troubled {
@@ -472,7 +598,13 @@ impl EventStore for Troubled {
     }
 
     fn read(&self, query: &Query, options: GlobalRead) -> annals::Result<Events> {
-        self.store.read(query, options)
+        let unreadable = self.unreadable.load(Ordering::SeqCst);
+        let readable = move |event: RecordedEvent| match event.global_position().get() {
+            position if position == unreadable => Err(Error::ReadOnly),
+            _ => Ok(event),
+        };
+        let events = self.store.read(query, options)?;
+        Ok(Events::new(events.map(move |event| event.and_then(readable))))
     }
 
     fn stream_version(&self, stream: &StreamId) -> annals::Result<StreamVersion> {

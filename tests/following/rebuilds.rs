@@ -1,11 +1,13 @@
 //! A projection that is made anew beside the one in use, and takes its place.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use annals::{
-    Error, EventStore, ExpectedVersion, FileStore, Handled, MemoryStore, NewEvent, Projection,
-    ProjectionOptions, ProjectionRunner, Rebuild, Record, RecordKind, RecordStore, RecordedEvent,
-    StreamId,
+    Claim, Commit, CommitResult, Error, EventId, EventStore, Events, ExpectedVersion, FileStore,
+    GlobalPosition, GlobalRead, Handled, MemoryStore, NewEvent, Projection, ProjectionOptions,
+    ProjectionRunner, Query, Rebuild, Record, RecordKind, RecordStore, RecordedEvent, StreamId,
+    StreamRead, StreamVersion,
 };
 
 /// Adds a number for every event: a mistake is corrected by another number and another version.
@@ -94,7 +96,10 @@ fn a_switch_is_refused_while_the_one_in_use_is_open() {
     in_use.catch_up().unwrap();
     assert_eq!(sum(&in_use), 40, "the one in use is as it was");
     drop(in_use);
-    assert_eq!(sum(&right(&store).switch().unwrap()), 4);
+    let runner = right(&store).switch().unwrap();
+    assert_eq!(sum(&runner), 4);
+    let second = ProjectionRunner::open(&store, "sum", Right {}, options());
+    assert!(matches!(second.map(drop), Err(Error::Claimed { .. })), "it is in use from now on");
 }
 
 #[test]
@@ -143,4 +148,160 @@ fn a_new_version_is_made_without_the_old_one() {
     assert_eq!(sum(&right(&store).switch().unwrap()), 3);
     let refused = ProjectionRunner::open(&store, "sum", Wrong {}, options());
     assert!(matches!(refused.map(drop), Err(Error::StateVersion { found: 2, .. })));
+}
+
+#[test]
+fn what_a_switch_left_that_was_killed_before_its_end_is_not_gone_on_with() {
+    // The next rebuild once went on with it, without the events before it.
+    let store = MemoryStore::new();
+    append(&store, 3);
+    let mut rebuild = right(&store);
+    rebuild.runner().catch_up().unwrap();
+    let left = store.read_record(RecordKind::Rebuild, "sum").unwrap().content().unwrap();
+    drop(rebuild.switch().unwrap());
+    store.write_record(RecordKind::Rebuild, "sum", &left).unwrap();
+    append(&store, 1);
+    ProjectionRunner::open(&store, "sum", Right {}, options()).unwrap().catch_up().unwrap();
+
+    let mut rebuild = right(&store);
+    assert_eq!((sum(rebuild.runner()), rebuild.runner().reached().get()), (0, 0));
+    rebuild.runner().catch_up().unwrap();
+    drop(rebuild);
+    assert_eq!(right(&store).runner().reached().get(), 4, "its own is gone on with");
+}
+
+#[test]
+fn a_rebuild_whose_state_is_another_type_begins_anew() {
+    // It could once not be opened any more.
+    struct Pairs;
+    impl Projection for Pairs {
+        type State = (u64, u64);
+        type Error = String;
+        const STATE_VERSION: u32 = 2;
+        fn handle(&mut self, _: &mut (u64, u64), _: &RecordedEvent) -> Result<Handled, String> {
+            Ok(Handled::Applied)
+        }
+    }
+    let store = MemoryStore::new();
+    append(&store, 3);
+    right(&store).runner().catch_up().unwrap();
+    let mut pairs = Rebuild::open(&store, "sum", Pairs, options()).unwrap();
+    assert_eq!(pairs.runner().reached().get(), 0);
+}
+
+#[test]
+fn a_switch_that_is_stopped_before_the_end_leaves_the_one_in_use() {
+    let store = MemoryStore::new();
+    append(&store, 3);
+    wrong(&store).catch_up().unwrap();
+    let mut rebuild = right(&store);
+    rebuild.runner().stop_handle().stop();
+    let stopped = rebuild.switch().map(drop);
+    assert!(matches!(stopped, Err(Error::ProjectionStopped { .. })), "{stopped:?}");
+    assert_eq!(sum(&wrong(&store)), 30);
+    assert_eq!(sum(&right(&store).switch().unwrap()), 3);
+}
+
+#[test]
+fn a_rebuild_that_was_discarded_begins_anew() {
+    let store = MemoryStore::new();
+    append(&store, 3);
+    let mut rebuild = right(&store);
+    rebuild.runner().catch_up().unwrap();
+    rebuild.discard().unwrap();
+    assert_eq!(store.read_record(RecordKind::Rebuild, "sum").unwrap(), Record::Absent);
+    assert_eq!(right(&store).runner().reached().get(), 0);
+}
+
+/// A store whose process ends after so many changes of records.
+struct Mortal<'a> {
+    store: &'a MemoryStore,
+    changes_left: AtomicU64,
+}
+
+impl Mortal<'_> {
+    fn change(&self, change: impl FnOnce() -> annals::Result<()>) -> annals::Result<()> {
+        let left = self.changes_left.load(Ordering::SeqCst).checked_sub(1).ok_or(Error::Closed)?;
+        self.changes_left.store(left, Ordering::SeqCst);
+        change()
+    }
+}
+
+impl EventStore for Mortal<'_> {
+    fn commit(&self, commit: Commit) -> annals::Result<CommitResult> {
+        self.store.commit(commit)
+    }
+
+    fn read_stream(&self, stream: &StreamId, options: StreamRead) -> annals::Result<Events> {
+        self.store.read_stream(stream, options)
+    }
+
+    fn read(&self, query: &Query, options: GlobalRead) -> annals::Result<Events> {
+        self.store.read(query, options)
+    }
+
+    fn stream_version(&self, stream: &StreamId) -> annals::Result<StreamVersion> {
+        self.store.stream_version(stream)
+    }
+
+    fn event(&self, event_id: EventId) -> annals::Result<Option<RecordedEvent>> {
+        self.store.event(event_id)
+    }
+
+    fn global_position(&self) -> annals::Result<GlobalPosition> {
+        self.store.global_position()
+    }
+}
+
+impl RecordStore for Mortal<'_> {
+    fn write_record(&self, kind: RecordKind, name: &str, content: &[u8]) -> annals::Result<()> {
+        self.change(|| self.store.write_record(kind, name, content))
+    }
+
+    fn read_record(&self, kind: RecordKind, name: &str) -> annals::Result<Record> {
+        self.store.read_record(kind, name)
+    }
+
+    fn remove_record(&self, kind: RecordKind, name: &str) -> annals::Result<()> {
+        self.change(|| self.store.remove_record(kind, name))
+    }
+
+    fn claim(&self, kind: RecordKind, name: &str) -> annals::Result<Claim> {
+        self.store.claim(kind, name)
+    }
+}
+
+#[test]
+fn a_kill_between_any_two_steps_of_a_switch_leaves_the_old_one_or_the_new_one() {
+    let mut replaced = Vec::new();
+    for changes in 0.. {
+        let store = MemoryStore::new();
+        append(&store, 3);
+        wrong(&store).catch_up().unwrap();
+        let mortal = Mortal { store: &store, changes_left: changes.into() };
+        let switched = right(&mortal).switch().map(drop);
+
+        let in_use = ProjectionRunner::open(&store, "sum", Right {}, options());
+        match in_use {
+            Ok(mut runner) => {
+                assert_eq!((sum(&runner), runner.reached().get()), (3, 3));
+                append(&store, 1);
+                runner.catch_up().unwrap();
+                assert_eq!(sum(&runner), 4);
+                drop(runner);
+                assert_eq!(right(&store).runner().reached().get(), 0, "that one is done");
+                replaced.push(changes);
+            }
+            Err(Error::StateVersion { .. }) => {
+                assert_eq!(sum(&wrong(&store)), 30);
+                append(&store, 1);
+                assert_eq!(sum(&right(&store).switch().unwrap()), 4);
+            }
+            Err(error) => panic!("{error}"),
+        }
+        if switched.is_ok() {
+            break;
+        }
+    }
+    assert_eq!(replaced, [2, 3], "kept, replaced, removed");
 }

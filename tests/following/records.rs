@@ -92,3 +92,20 @@ fn records_are_there_after_reopening_and_counted() {
     assert!(stats.record_bytes > 2_000);
     assert!(FileStore::verify(directory.path()).unwrap().findings.is_empty());
 }
+
+#[test]
+fn a_folder_that_somebody_removed_is_made_again() {
+    // Writing failed once until the store was opened again.
+    let directory = tempfile::tempdir().unwrap();
+    let store = FileStore::open(directory.path()).unwrap();
+    for content in ["first", "last"] {
+        store.write_record(RecordKind::Snapshot, "1", content.as_bytes()).unwrap();
+        assert_eq!(content_of(&store), Some(content.as_bytes().to_vec()));
+        std::fs::remove_dir_all(directory.path().join("sidecar")).unwrap();
+        assert_eq!(content_of(&store), None);
+    }
+}
+
+fn content_of(store: &FileStore) -> Option<Vec<u8>> {
+    content(store, RecordKind::Snapshot, "1")
+}

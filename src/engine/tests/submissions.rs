@@ -1,9 +1,13 @@
 //! What is submitted becomes durable whether anybody waits or not, and what is acknowledged before it
 //! is durable is lost from its end only, and never in silence.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 use crate::engine::{Durability, Submission, Work};
 use crate::limits::UNATTENDED_BYTES_MAX;
+use crate::store::{Watch, Watcher};
 
 fn submit_sized(
     engine: &MemoryEngine,
@@ -210,6 +214,20 @@ fn a_hasty_store_acknowledges_at_once_and_shows_what_is_durable() {
     engine.sync().unwrap();
     assert_holds(&engine, 5);
     assert_goes_on(&crash(&disk), 5);
+}
+
+#[test]
+fn who_follows_a_hasty_store_is_called_when_something_is_durable_and_not_before() {
+    let engine = open_hasty(&MemoryDisk::new(), Workers::Caller);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let watcher = Watcher::new(move || _ = counted.fetch_add(1, Ordering::SeqCst));
+    let watch = || engine.reader().watch(GlobalPosition::ZERO, &watcher).unwrap();
+    assert_eq!(watch(), Watch::Waiting);
+    append(&engine, 1).unwrap();
+    assert_eq!((calls.load(Ordering::SeqCst), watch()), (0, Watch::Waiting));
+    assert!(engine.work(Work::Write));
+    assert_eq!((calls.load(Ordering::SeqCst), watch()), (1, Watch::Beyond));
 }
 
 #[test]

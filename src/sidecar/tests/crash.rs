@@ -1,7 +1,7 @@
 //! What any loss of power at any moment leaves of a record.
 
 use super::{KIND, found, sidecar};
-use crate::io::{Crash, Moment, SimulatedDisk};
+use crate::io::{Crash, Failure, Moment, SimulatedDisk};
 use crate::record::Record;
 
 /// Every loss of power that makes a difference at a moment.
@@ -99,6 +99,21 @@ fn a_record_written_after_a_kill_is_durable_though_its_folder_was_not_yet() {
         let killed = moment.killed();
         sidecar(&killed).write(KIND, "plan", b"new").unwrap();
         survives_every_crash(&killed, &found(b"new"));
+    }
+}
+
+#[test]
+fn a_record_written_after_a_call_that_failed_is_durable() {
+    let disk = SimulatedDisk::new();
+    sidecar(&disk).write(KIND, "plan", b"old").unwrap();
+    for after in 1..=disk.calls() {
+        let disk = SimulatedDisk::new();
+        let records = sidecar(&disk);
+        let kind = std::io::ErrorKind::Other;
+        disk.fail(Failure { after, calls: 1, kind, is_partial: true });
+        assert!(records.write(KIND, "plan", b"old").is_err(), "call {after}");
+        records.write(KIND, "plan", b"new").unwrap();
+        survives_every_crash(&disk, &found(b"new"));
     }
 }
 

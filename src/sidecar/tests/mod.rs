@@ -176,14 +176,19 @@ fn checking_finds_every_record_that_can_not_be_used_and_no_other() {
     let copied = disk.bytes_of(&path(KIND, "plan 1")).unwrap();
     disk.set_bytes(&path(KIND, "plan 2"), copied.clone());
     disk.set_bytes(&path(KIND, "plan 3"), copied[..60].to_vec());
+    disk.lose(&path(KIND, "plan 4"), 0..8);
     let mut unusable = records.check().unwrap();
     unusable.sort();
     let mut expected = vec![
-        (path(KIND, "plan 2").into(), Unusable::Foreign),
-        (path(KIND, "plan 3").into(), Unusable::Cut),
+        (path(KIND, "plan 2").into(), Unusable::Foreign.to_string()),
+        (path(KIND, "plan 3").into(), Unusable::Cut.to_string()),
     ];
     expected.sort();
+    let unreadable = unusable.extract_if(.., |(_, why)| why.starts_with("it can not be read"));
+    let unreadable: Vec<_> = unreadable.map(|(file, _)| file).collect();
+    assert_eq!(unreadable, [std::path::PathBuf::from(path(KIND, "plan 4"))]);
     assert_eq!(unusable, expected);
+    assert_eq!(records.sizes().unwrap().records, 40);
 }
 
 #[test]
@@ -222,6 +227,7 @@ fn a_call_that_fails_leaves_the_record_that_was_there() {
         let written = records.write(KIND, "plan", b"new");
         assert!(matches!(written, Err(Error::Io { .. })), "{operation:?}");
         assert_eq!(records.read(KIND, "plan").unwrap(), found(b"old"), "{operation:?}");
+        assert_eq!(disk.files(), [path(KIND, "plan")], "{operation:?} leaves nothing behind");
         records.write(KIND, "plan", b"new").unwrap();
         assert_eq!(records.read(KIND, "plan").unwrap(), found(b"new"));
     }
