@@ -36,7 +36,7 @@ pub(crate) fn settle(plan: &Plan, path: &Path) -> Outcome<()> {
 /// Waits until the index of a store that is open has not changed for a while: a merge reads what it
 /// is to write first.
 pub(crate) fn wait_until_merged(plan: &Plan, path: &Path) -> Outcome<()> {
-    let quiet = plan.size(Duration::from_secs(5), Duration::from_millis(100));
+    let quiet = plan.size(Duration::from_secs(15), Duration::from_millis(100));
     let mut before = index_files(path)?;
     let mut since = Instant::now();
     while since.elapsed() < quiet {
