@@ -88,6 +88,27 @@ pub trait Aggregate: Default {
 }
 
 /// What a command may give: one event, a list or an array of events, or perhaps one.
+///
+/// # Examples
+///
+/// ```
+/// use annals::{DomainEvent, IntoEvents};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// enum TaskEvent {
+///     Created,
+///     Completed,
+/// }
+///
+/// impl DomainEvent for TaskEvent {
+///     const AGGREGATE_TYPE: &'static str = "Task";
+/// }
+///
+/// assert_eq!(TaskEvent::Created.into_events(), [TaskEvent::Created]);
+/// let both = [TaskEvent::Created, TaskEvent::Completed];
+/// assert_eq!(both.into_events(), [TaskEvent::Created, TaskEvent::Completed]);
+/// ```
 pub trait IntoEvents<E> {
     /// Returns the events in the order in which they happened.
     fn into_events(self) -> Vec<E>;

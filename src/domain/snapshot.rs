@@ -57,6 +57,26 @@ pub struct Snapshot {
 ///
 /// Neither method fails: what can not be kept or read is as if it were not there. What comes back
 /// need not be right, either: the repository checks it.
+///
+/// # Examples
+///
+/// ```
+/// use annals::{EventId, MemorySnapshots, Snapshot, SnapshotStore, StreamId, StreamVersion};
+///
+/// let snapshots = MemorySnapshots::default();
+/// let stream = StreamId::new("Counter", "visits")?;
+/// let snapshot = Snapshot {
+///     stream_version: StreamVersion::new(7),
+///     last_event_id: EventId::generate(),
+///     tenant: None,
+///     state_type: "Counter".to_owned(),
+///     schema_version: 1,
+///     state: vec![7].into(),
+/// };
+/// snapshots.save(&stream, snapshot);
+/// assert_eq!(snapshots.load(&stream).map(|found| found.stream_version.get()), Some(7));
+/// # Ok::<(), annals::Error>(())
+/// ```
 pub trait SnapshotStore: Send + Sync {
     /// Returns the snapshot of a stream, if there is one that can be read.
     fn load(&self, stream: &StreamId) -> Option<Snapshot>;
