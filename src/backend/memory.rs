@@ -12,6 +12,7 @@
 //!    commits.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,8 +26,8 @@ use crate::limits::Limits;
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::record::{Record, RecordKind, check_content, check_name};
 use crate::store::{
-    Claim, Claims, Commit, CommitResult, Decision, Direction, EventStore, Events, GlobalRead,
-    Query, ReadOptions, RecordStore, StreamRead, View, Watch, Watcher, Write, decide,
+    Claim, Claims, Commit, CommitResult, Decision, Direction, EventStore, Events, FirstAppends,
+    GlobalRead, Query, ReadOptions, RecordStore, StreamRead, View, Watch, Watcher, Write, decide,
 };
 use crate::stream::{AggregateId, StreamId};
 use crate::timestamp::Timestamp;
@@ -52,6 +53,7 @@ use crate::timestamp::Timestamp;
 pub struct MemoryStore {
     state: RwLock<State>,
     records: RwLock<BTreeMap<(RecordKind, String), Bytes>>,
+    hasher: RandomState,
     claims: Claims,
     watchers: Watchers,
     clock: Clock,
@@ -124,7 +126,9 @@ impl EventStore for MemoryStore {
     fn commit(&self, commit: Commit) -> Result<CommitResult> {
         commit.check(&self.limits)?;
         let mut state = self.state.write();
-        let Decision { writes, result } = decide(&commit, &*state)?;
+        let view = CommitView { state: &state, commit: &commit };
+        let firsts = FirstAppends::of(&commit, |_, append| self.hasher.hash_one(&append.stream));
+        let Decision { writes, result } = decide(&commit, &firsts, &view)?;
         let recorded_at = self.clock.now().max(state.recorded_until());
         let events = writes.iter().map(|write| record(&commit, *write, recorded_at));
         for (stream, event) in events.collect::<Result<Vec<_>>>()? {
@@ -141,7 +145,7 @@ impl EventStore for MemoryStore {
         let Some(list) = state.streams.get(stream) else {
             return Ok(Events::empty());
         };
-        let range = options.range(state.version(stream)?);
+        let range = options.range(state.version(stream));
         let range = range.map(|(first, last)| (first.get(), last.get()));
         Ok(events(list, range, Query::all(), &options))
     }
@@ -156,11 +160,11 @@ impl EventStore for MemoryStore {
     }
 
     fn stream_version(&self, stream: &StreamId) -> Result<StreamVersion> {
-        self.state.read().version(stream)
+        Ok(self.state.read().version(stream))
     }
 
     fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {
-        self.state.read().event(event_id)
+        Ok(self.state.read().ids.get(&event_id).cloned())
     }
 
     fn global_position(&self) -> Result<GlobalPosition> {
@@ -198,28 +202,43 @@ impl RecordStore for MemoryStore {
     }
 }
 
-impl View for State {
-    fn version(&self, stream: &StreamId) -> Result<StreamVersion> {
-        let count = self.streams.get(stream).map_or(0, |list| list.read().len());
-        Ok(StreamVersion::new(count as u64))
+/// The state, for the decision on a commit.
+struct CommitView<'a> {
+    state: &'a State,
+    commit: &'a Commit,
+}
+
+impl View for CommitView<'_> {
+    fn version(&self, append: usize) -> Result<StreamVersion> {
+        let append = self.commit.appends.get(append);
+        Ok(append.map_or(StreamVersion::ZERO, |append| self.state.version(&append.stream)))
     }
 
     fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {
-        Ok(self.ids.get(&event_id).cloned())
+        Ok(self.state.ids.get(&event_id).cloned())
     }
 
     fn first_match(&self, query: &Query, first: GlobalPosition) -> Result<Option<RecordedEvent>> {
-        let all = self.all.read();
+        let all = self.state.all.read();
         let mut events = all.iter().skip(index(first.get()));
         Ok(events.find(|event| query.matches(event)).cloned())
     }
 
     fn global_position(&self) -> GlobalPosition {
-        GlobalPosition::new(self.all.read().len() as u64)
+        self.state.global_position()
     }
 }
 
 impl State {
+    fn version(&self, stream: &StreamId) -> StreamVersion {
+        let count = self.streams.get(stream).map_or(0, |list| list.read().len());
+        StreamVersion::new(count as u64)
+    }
+
+    fn global_position(&self) -> GlobalPosition {
+        GlobalPosition::new(self.all.read().len() as u64)
+    }
+
     fn add(&mut self, stream: &StreamId, event: RecordedEvent) {
         self.ids.insert(event.event_id(), event.clone());
         self.streams.entry(stream.clone()).or_default().write().push(event.clone());

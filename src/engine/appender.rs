@@ -16,7 +16,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::background::{Bell, Call};
-use super::heads::Head;
+use super::prepared::Keys;
 use super::reader::{Published, Reader};
 use super::rotation::Rotation;
 use crate::bugs::{self, Bug};
@@ -25,9 +25,9 @@ use crate::error::{Error, PoisonCause};
 use crate::format::{
     Footer, FrameKind, Location, PackedFrame, Resume, SEGMENT_HEADER_BYTES, Stamp,
 };
-use crate::index::{MEMTABLE_EVENTS_MAX, TermList};
+use crate::index::MEMTABLE_EVENTS_MAX;
 use crate::io::{Disk, DiskFile};
-use crate::position::{GlobalPosition, StreamVersion};
+use crate::position::GlobalPosition;
 use crate::segment::{Preallocation, Segment};
 use crate::timestamp::Timestamp;
 
@@ -42,9 +42,7 @@ const BULK_BYTES_PER_SECOND: u128 = 100 << 20;
 #[derive(Debug)]
 pub(crate) struct QueuedFrame {
     pub(crate) frame: PackedFrame,
-    pub(crate) terms: TermList,
-    /// The streams of the frame, each with the version it has behind it.
-    pub(crate) heads: Vec<(Head, StreamVersion)>,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) first_position: GlobalPosition,
 }
 
@@ -351,8 +349,7 @@ impl<D: Disk> Appender<D> {
             .map(|(queued, (locations, resume))| Published {
                 first_position: queued.first_position,
                 locations,
-                terms: &queued.terms,
-                heads: &queued.heads,
+                keys: &queued.keys,
                 resume: *resume,
             })
             .collect();
@@ -402,8 +399,7 @@ impl<D: Disk> Appender<D> {
 pub(crate) fn watermark(kind: FrameKind, next_position: GlobalPosition) -> QueuedFrame {
     QueuedFrame {
         frame: PackedFrame::watermark(kind, next_position),
-        terms: TermList::default(),
-        heads: Vec::new(),
+        keys: Arc::default(),
         first_position: next_position,
     }
 }

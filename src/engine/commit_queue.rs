@@ -29,20 +29,19 @@ use std::time::Duration;
 use super::appender::{Appender, FailureKind, GroupFailure, QueuedFrame, watermark};
 use super::background::{Bell, Call};
 use super::found::Found;
-use super::heads::Head;
+use super::prepared::Prepared;
 use super::reader::Reader;
-use super::staged::{DurableView, Staged, StagedView};
+use super::staged::{DurableView, Staged, StagedView, staged_versions};
 use super::submission::Durability;
 use super::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Stopwatch, yield_now};
 use super::waiter::{Outcome, Presence, Summons, Waiter};
 use crate::bugs::{self, Bug};
 use crate::error::{Error, PoisonCause, Result};
-use crate::format::{FrameKind, PackedFrame};
-use crate::index::{NewTerms, TermList};
+use crate::format::FrameKind;
 use crate::io::Disk;
 use crate::limits::{GROUP_BYTES_MAX, Limits, UNATTENDED_BYTES_MAX};
-use crate::position::{GlobalPosition, StreamVersion};
-use crate::store::{Commit, CommitResult, Decision, Write, decide};
+use crate::position::GlobalPosition;
+use crate::store::{Commit, CommitResult, Decision, FirstAppends, Write, decide};
 
 /// How long a leader waits at most for the previous group's callers to come back.
 const GATHERING_MAX: Duration = Duration::from_micros(50);
@@ -97,15 +96,6 @@ pub(super) struct Group {
     bytes: usize,
     /// Callers who waited from the beginning.
     present: usize,
-}
-
-/// A commit, encoded and hashed before the lock is taken.
-#[derive(Default)]
-struct Prepared {
-    frame: PackedFrame,
-    terms: TermList,
-    /// The stream of each append, with the version that the commit gives it.
-    heads: Vec<(Head, StreamVersion)>,
 }
 
 enum Admission {
@@ -172,7 +162,7 @@ impl<D: Disk> CommitQueue<D> {
         commit.check(&self.limits)?;
         let mut prepared = self.prepare(&commit, None)?;
         loop {
-            let found = Found::look_up(&self.reader, &commit, &prepared.heads, &prepared.terms);
+            let found = Found::look_up(&self.reader, &commit, &prepared);
             let mut state = self.state.lock();
             state.check_open()?;
             let admission = match state.has_room(presence) {
@@ -192,30 +182,7 @@ impl<D: Disk> CommitQueue<D> {
 
     /// Encodes the events of a commit, or those that are to be written.
     fn prepare(&self, commit: &Commit, writes: Option<&[Write]>) -> Result<Prepared> {
-        let mut prepared = Prepared::default();
-        let events = commit.appends.iter().flat_map(|append| &append.events);
-        prepared.frame.reserve(events.map(|event| event.payload.len()));
-        let mut terms = NewTerms::new(self.reader.hasher());
-        let mut wanted = writes.map(|writes| writes.iter().peekable());
-        for (append_index, append) in commit.appends.iter().enumerate() {
-            let head = Head::of(self.reader.hasher(), &append.stream);
-            prepared.heads.push((head, StreamVersion::ZERO));
-            for (event_index, event) in append.events.iter().enumerate() {
-                let place = (append_index, event_index);
-                let is_wanted = wanted.as_mut().is_none_or(|wanted| {
-                    wanted.next_if(|write| (write.append, write.event) == place).is_some()
-                });
-                if is_wanted {
-                    prepared.frame.push(&append.stream, event)?;
-                    terms.push(&mut prepared.terms, &append.stream, event);
-                }
-            }
-        }
-        let (limit, actual) = (self.limits.commit_bytes_max, prepared.frame.length() as u64);
-        match actual <= limit.into() {
-            true => Ok(prepared),
-            false => Err(Error::Limit { what: "bytes of a commit", limit: limit.into(), actual }),
-        }
+        Prepared::of(commit, self.reader.hasher(), &self.limits, writes)
     }
 
     /// Decides a commit under the lock and puts it into the gathering group.
@@ -227,26 +194,23 @@ impl<D: Disk> CommitQueue<D> {
         found: &Found,
         presence: Presence,
     ) -> Result<Admission> {
-        let staged = [&state.staged_in_flight, &state.staged];
-        if staged.iter().any(|staged| staged.may_know(&prepared.terms)) {
+        let groups = [&mut state.staged_in_flight, &mut state.staged];
+        let Ok(versions) = staged_versions(groups, commit, prepared) else {
             return Ok(Admission::Later);
-        }
-        let durable = DurableView { reader: &self.reader, found };
+        };
+        let Prepared { keys, firsts, .. } = &*prepared;
+        let durable = DurableView { reader: &self.reader, commit, keys, found };
+        let staged = [&state.staged_in_flight, &state.staged];
         let newest = state.next_position.previous();
-        let decision = match decide(commit, &StagedView { durable, staged, newest }) {
+        let view = StagedView { durable, staged, versions, newest };
+        let decision = match decide(commit, firsts, &view) {
             Ok(decision) if !decision.writes.is_empty() => decision,
-            other => return self.settle_durably(commit, found, other),
+            other => return settle_durably(commit, firsts, &view.durable, other),
         };
         if decision.writes.len() != prepared.frame.event_count() {
             *prepared = self.prepare(commit, Some(&decision.writes))?;
         }
-        let Prepared { mut frame, terms, mut heads } = mem::take(prepared);
-        for write in &decision.writes {
-            if let Some((_, version)) = heads.get_mut(write.append) {
-                *version = write.stream_version;
-            }
-        }
-        heads.retain(|(_, version)| *version > StreamVersion::ZERO);
+        let (mut frame, keys) = mem::take(prepared).finish(&decision.writes);
         let first_position = state.next_position;
         frame.place(first_position, decision.writes.iter().map(|write| write.stream_version));
         state.next_position = first_position.advanced_by(decision.writes.len() as u64);
@@ -254,30 +218,11 @@ impl<D: Disk> CommitQueue<D> {
         if !mem::replace(&mut state.is_mark_due, true) {
             self.bell.ring(Call::Mark);
         }
-        state.staged.add(mem::take(commit), decision.writes, &terms);
-        let queued = QueuedFrame { frame, terms, heads, first_position };
+        state.staged.add(mem::take(commit), decision.writes, Arc::clone(&keys));
+        let queued = QueuedFrame { frame, keys, first_position };
         let caller = state.gathering.add(queued, presence);
         self.gathered.store(state.gathering.present, Ordering::Relaxed);
         Ok(Admission::Queued(decision.result, caller))
-    }
-
-    /// Answers a commit that writes nothing, if what is durable alone leads to the same.
-    fn settle_durably(
-        &self,
-        commit: &Commit,
-        found: &Found,
-        seen: Result<Decision>,
-    ) -> Result<Admission> {
-        if let Err(error) = &seen
-            && !error.is_rejection()
-        {
-            return seen.map(|decision| Admission::Settled(decision.result));
-        }
-        let decision = decide(commit, &DurableView { reader: &self.reader, found })?;
-        match decision.writes.is_empty() {
-            true => Ok(Admission::Settled(decision.result)),
-            false => Ok(Admission::Later),
-        }
     }
 
     /// Leads, if nobody does, or waits until a leader has done its part or hands over.
@@ -338,9 +283,11 @@ impl<D: Disk> CommitQueue<D> {
     /// Ends a group: settles the state, wakes its callers, promotes the next leader, calls who follows.
     fn finish(&self, group: &mut Group, result: Result<(), GroupFailure>) {
         let mut rejected = Group::default();
+        // Freed when everybody has been woken.
+        let _ended;
         let (written, failed, queued) = {
             let mut state = self.state.lock();
-            state.staged_in_flight.clear();
+            _ended = state.staged_in_flight.clear();
             match result {
                 Ok(()) => (group.callers.len(), Outcome::Done, Outcome::Done),
                 Err(GroupFailure { written, kind }) => {
@@ -445,6 +392,25 @@ impl<D: Disk> CommitQueue<D> {
     }
 }
 
+/// Answers a commit that writes nothing, if what is durable alone leads to the same.
+fn settle_durably<D: Disk>(
+    commit: &Commit,
+    firsts: &FirstAppends,
+    durable: &DurableView<'_, D>,
+    seen: Result<Decision>,
+) -> Result<Admission> {
+    if let Err(error) = &seen
+        && !error.is_rejection()
+    {
+        return seen.map(|decision| Admission::Settled(decision.result));
+    }
+    let decision = decide(commit, firsts, durable)?;
+    match decision.writes.is_empty() {
+        true => Ok(Admission::Settled(decision.result)),
+        false => Ok(Admission::Later),
+    }
+}
+
 impl State {
     pub(super) fn check_open(&self) -> Result<()> {
         match &self.status {
@@ -473,7 +439,7 @@ impl State {
 
     /// Takes everything out of the gathering group.
     fn drop_gathering(&mut self) -> Group {
-        self.staged.clear();
+        drop(self.staged.clear());
         mem::take(&mut self.gathering)
     }
 
@@ -525,7 +491,7 @@ impl<D: Disk> CommitQueue<D> {
                 state.check_open()?;
                 commit.check(&self.limits)?;
                 let mut prepared = self.prepare(commit, None)?;
-                let found = Found::look_up(&self.reader, commit, &prepared.heads, &prepared.terms)?;
+                let found = Found::look_up(&self.reader, commit, &prepared)?;
                 let presence = Presence::Waits;
                 self.admit(&mut state, &mut commit.clone(), &mut prepared, &found, presence)
             })

@@ -10,44 +10,40 @@
 //! what is staged first. Nothing leaves there before it is published, so nothing is missed between
 //! the two.
 
-use std::collections::HashMap;
-
-use super::heads::Head;
+use super::prepared::{Keys, Prepared};
 use super::reader::Reader;
 use crate::error::Result;
 use crate::event::EventId;
-use crate::index::{Term, TermHash, TermList};
+use crate::index::{Term, TermHash};
 use crate::io::Disk;
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::store::Commit;
-use crate::stream::StreamId;
 
 /// What was found for one commit as of a durable position.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     as_of: GlobalPosition,
-    versions: HashMap<StreamId, (Head, StreamVersion)>,
+    /// The version of the stream of each append, at the first append to it.
+    versions: Vec<StreamVersion>,
     /// Whether no event of the commit was recorded.
     is_new: bool,
 }
 
 impl Found {
-    /// Looks up the streams of a commit, of which `heads` has one an append, and its events, of which
-    /// `terms` has one list each.
+    /// Looks up the streams and the events of a commit.
     pub(crate) fn look_up<D: Disk>(
         reader: &Reader<D>,
         commit: &Commit,
-        heads: &[(Head, StreamVersion)],
-        terms: &TermList,
+        prepared: &Prepared,
     ) -> Result<Self> {
         let as_of = reader.durable();
-        let mut versions = HashMap::with_capacity(commit.appends.len());
-        for (append, (head, _)) in commit.appends.iter().zip(heads) {
-            if !versions.contains_key(&append.stream) {
-                let version = reader.version_as_of(&append.stream, head, as_of)?;
-                versions.insert(append.stream.clone(), (*head, version));
-            }
-        }
+        let Prepared { keys: Keys { terms, heads }, firsts, .. } = prepared;
+        let appends = commit.appends.iter().zip(heads).enumerate();
+        let versions = appends.map(|(index, (append, (head, _)))| match firsts.is_first(index) {
+            true => reader.version_as_of(&append.stream, head, as_of),
+            false => Ok(StreamVersion::ZERO),
+        });
+        let versions = versions.collect::<Result<_>>()?;
         let mut is_new = reader.index().knows_no_id_of(terms);
         if !is_new {
             // Nearly always it is a retry. It could be ids that share hashes with others.
@@ -59,14 +55,22 @@ impl Found {
         Ok(Self { as_of, versions, is_new })
     }
 
-    /// Returns the version of a stream of the commit, if it is still the one that was found.
+    /// Returns the version of the stream of an append, the first one to it, if it is still the one that
+    /// was found.
     pub(crate) fn version<D: Disk>(
         &self,
         reader: &Reader<D>,
-        stream: &StreamId,
+        append: usize,
+        keys: &Keys,
     ) -> Option<StreamVersion> {
-        let (head, version) = self.versions.get(stream)?;
+        let (version, (head, _)) = (self.versions.get(append)?, keys.heads.get(append)?);
         self.is_current(reader, || head.hash()).then_some(*version)
+    }
+
+    /// Tells whether all events of the commit are known to be new.
+    pub(crate) fn are_new<D: Disk>(&self, reader: &Reader<D>, keys: &Keys) -> bool {
+        let is_current = || !reader.index().may_have_id_of_from(&keys.terms, self.as_of.next());
+        self.is_new && (reader.durable() == self.as_of || is_current())
     }
 
     /// Tells whether an event of the commit is known to be new.

@@ -3,8 +3,8 @@
 //! Knows events and streams, and nothing of aggregates. The parts, bottom up: `sync` (locks and
 //! atomics, so that a test can choose the order of threads), `log` (segments by location), `heads`
 //! (the versions of the streams used last), `reader` (what is durable), `appender` (the end of the
-//! log), `rotation` (the next segment), `found` (what a commit needs to know, looked up before it is
-//! decided), `commit_queue` (who writes when), `submission` (commits whose callers go on), `watchers`
+//! log), `rotation` (the next segment), `prepared` (a commit, encoded and hashed), `found` (what it needs to
+//! know, looked up before it is decided), `commit_queue` (who writes when), `submission` (commits whose callers go on), `watchers`
 //! (who waits for something new), `background` (what nobody waits for), `recovery` and
 //! `tail` (what opening finds and cuts), `directory` (which directory is a store).
 
@@ -27,6 +27,7 @@ mod log;
 mod mending;
 mod open_damage;
 mod opening;
+mod prepared;
 mod reader;
 mod recovery;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::candidates::Candidates;
 use super::heads::{Head, Heads};
 use super::holes::Holes;
 use super::log::{Log, Segments, segment_in};
+use super::prepared::Keys;
 use super::scan::PositionScan;
 use super::stream_walk::StreamWalk;
 use super::sync::AtomicU64;
@@ -23,7 +24,7 @@ use super::watchers::Watchers;
 use crate::error::{Damage, Error, Result};
 use crate::event::{EventId, RecordedEvent};
 use crate::format::{Location, Resume};
-use crate::index::{Entry, Index, Postings, Term, TermHasher, TermList};
+use crate::index::{Entry, Index, Postings, Term, TermHasher};
 use crate::io::Disk;
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::store::{Direction, EventStream, Events, GlobalRead, Query, StreamRead, Watch, Watcher};
@@ -56,9 +57,7 @@ pub(crate) struct Reader<D: Disk> {
 pub(crate) struct Published<'a> {
     pub(crate) first_position: GlobalPosition,
     pub(crate) locations: &'a [Location],
-    pub(crate) terms: &'a TermList,
-    /// The streams of the frame, each with the version it has behind it.
-    pub(crate) heads: &'a [(Head, StreamVersion)],
+    pub(crate) keys: &'a Keys,
     /// Where the log goes on behind the frame.
     pub(crate) resume: Resume,
 }
@@ -135,14 +134,15 @@ impl<D: Disk> Reader<D> {
     pub(crate) fn publish(&self, frames: &[Published<'_>], next: GlobalPosition, end: Location) {
         for frame in frames {
             let positions = (0..).map(|index| frame.first_position.advanced_by(index));
-            let places = positions.zip(frame.locations).zip(frame.terms.iter());
+            let places = positions.zip(frame.locations).zip(frame.keys.terms.iter());
             let entries = places.map(|((position, location), terms)| {
                 let location = *location;
                 Entry { position, location, terms }
             });
             self.index.add(entries, frame.resume);
             let last = frame.resume.next_position.previous();
-            for (head, version) in frame.heads {
+            let written = |(_, version): &&(Head, StreamVersion)| *version > StreamVersion::ZERO;
+            for (head, version) in frame.keys.heads.iter().filter(written) {
                 self.heads.publish(head, *version, last);
             }
         }

@@ -1,13 +1,15 @@
 //! What has been admitted to the log but is not durable yet, so that a later commit of the same
 //! group sees an earlier one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, hash_map};
+use std::mem;
 use std::sync::Arc;
 
 use super::found::Found;
+use super::prepared::{Keys, Prepared};
 use super::reader::Reader;
 use crate::error::Result;
-use crate::event::{EventId, RecordedEvent};
+use crate::event::{EventId, NewEvent, RecordedEvent};
 use crate::index::{TermHash, TermList, Unhashed};
 use crate::io::Disk;
 use crate::position::{GlobalPosition, StreamVersion};
@@ -16,42 +18,92 @@ use crate::stream::StreamId;
 use crate::timestamp::Timestamp;
 
 /// The commits of one group.
+///
+/// Tables of what they hold are made when another commit asks: a lone appender never does.
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
-    versions: HashMap<StreamId, StreamVersion>,
+    commits: Vec<StagedCommit>,
+    /// How many of the commits the tables tell of.
+    noted: usize,
+    /// The version of each stream, by its hash; `None` where streams share it.
+    versions: HashMap<TermHash, Option<Newest>, Unhashed>,
     /// The hashes of the event ids. Whoever has another id with the same hash waits in vain, once.
     ids: HashSet<TermHash, Unhashed>,
-    commits: Vec<(Commit, Vec<Write>)>,
+}
+
+/// A commit that is not durable yet.
+#[derive(Debug)]
+pub(crate) struct StagedCommit {
+    commit: Commit,
+    writes: Vec<Write>,
+    keys: Arc<Keys>,
+}
+
+/// The last append to a stream.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    /// Which commit of the group.
+    commit: usize,
+    /// Which append of that.
+    append: usize,
+    version: StreamVersion,
 }
 
 impl Staged {
-    /// Adds a commit of which these are written; `terms` has a list for each of them.
-    pub(crate) fn add(&mut self, commit: Commit, writes: Vec<Write>, terms: &TermList) {
-        self.ids.extend(terms.event_ids().map(|(id, _)| id));
-        let last_ones = writes.chunk_by(|one, next| one.append == next.append);
-        for last in last_ones.filter_map(<[Write]>::last) {
-            let Some(append) = commit.appends.get(last.append) else { continue };
-            match self.versions.get_mut(&append.stream) {
-                Some(version) => *version = last.stream_version,
-                None => _ = self.versions.insert(append.stream.clone(), last.stream_version),
-            }
-        }
-        self.commits.push((commit, writes));
+    /// Adds a commit of which these events are written.
+    pub(crate) fn add(&mut self, commit: Commit, writes: Vec<Write>, keys: Arc<Keys>) {
+        self.commits.push(StagedCommit { commit, writes, keys });
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Forgets everything, and gives the commits back: to free them takes a while.
+    pub(crate) fn clear(&mut self) -> Vec<StagedCommit> {
         self.versions.clear();
         self.ids.clear();
-        self.commits.clear();
+        self.noted = 0;
+        mem::take(&mut self.commits)
+    }
+
+    /// Brings the tables up to date.
+    pub(crate) fn note(&mut self) {
+        let new = self.commits.iter().enumerate().skip(self.noted);
+        for (commit, staged) in new {
+            self.ids.extend(staged.keys.terms.event_ids().map(|(id, _)| id));
+            for (append, (head, version)) in staged.keys.heads.iter().enumerate() {
+                if *version == StreamVersion::ZERO {
+                    continue;
+                }
+                let newest = Newest { commit, append, version: *version };
+                match self.versions.entry(head.hash()) {
+                    hash_map::Entry::Vacant(vacant) => _ = vacant.insert(Some(newest)),
+                    hash_map::Entry::Occupied(mut occupied) => {
+                        let before = occupied.get().and_then(|it| stream_of(&self.commits, &it));
+                        let is_same = before == stream_of(&self.commits, &newest);
+                        occupied.insert(is_same.then_some(newest));
+                    }
+                }
+            }
+        }
+        self.noted = self.commits.len();
     }
 
     /// Tells whether one of the events of which these are the terms may be staged.
-    pub(crate) fn may_know(&self, terms: &TermList) -> bool {
+    fn may_know(&self, terms: &TermList) -> bool {
         !self.ids.is_empty() && terms.event_ids().any(|(id, _)| self.ids.contains(&id))
     }
 
+    /// Returns the version that a stream has here, if any; an error where that can not be told.
+    fn version(&self, hash: TermHash, stream: &StreamId) -> Result<Option<StreamVersion>, Unclear> {
+        match self.versions.get(&hash) {
+            None => Ok(None),
+            Some(Some(newest)) if stream_of(&self.commits, newest) == Some(stream) => {
+                Ok(Some(newest.version))
+            }
+            Some(_) => Err(Unclear),
+        }
+    }
+
     fn first_match(&self, query: &Query, first: GlobalPosition) -> Result<Option<RecordedEvent>> {
-        for (commit, writes) in &self.commits {
+        for StagedCommit { commit, writes, .. } in &self.commits {
             for (stream, event, write) in written(commit, writes) {
                 if write.global_position < first {
                     continue;
@@ -68,11 +120,48 @@ impl Staged {
     }
 }
 
+fn stream_of<'a>(commits: &'a [StagedCommit], newest: &Newest) -> Option<&'a StreamId> {
+    commits.get(newest.commit)?.commit.appends.get(newest.append).map(|append| &append.stream)
+}
+
+/// What a commit depends on has to become durable before it can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unclear;
+
+/// Returns the versions that the streams of a commit have in groups, the newer one last, at the first
+/// append to each; empty where the groups are.
+///
+/// # Errors
+///
+/// `Unclear` where an event of the commit may be staged, or a stream shares its hash with a staged one.
+pub(crate) fn staged_versions(
+    groups: [&mut Staged; 2],
+    commit: &Commit,
+    prepared: &Prepared,
+) -> Result<Vec<Option<StreamVersion>>, Unclear> {
+    let mut versions = Vec::new();
+    for staged in groups.into_iter().filter(|staged| !staged.commits.is_empty()) {
+        staged.note();
+        if staged.may_know(&prepared.keys.terms) {
+            return Err(Unclear);
+        }
+        versions.resize(commit.appends.len(), None);
+        let appends = commit.appends.iter().zip(&prepared.keys.heads);
+        for (index, (version, (append, (head, _)))) in versions.iter_mut().zip(appends).enumerate()
+        {
+            if prepared.firsts.is_first(index) {
+                *version = staged.version(head.hash(), &append.stream)?.or(*version);
+            }
+        }
+    }
+    Ok(versions)
+}
+
 /// The events of a commit that are written, each with its stream.
 fn written<'a>(
     commit: &'a Commit,
     writes: &'a [Write],
-) -> impl Iterator<Item = (&'a StreamId, &'a crate::event::NewEvent, &'a Write)> {
+) -> impl Iterator<Item = (&'a StreamId, &'a NewEvent, &'a Write)> {
     writes.iter().filter_map(|write| {
         let append = commit.appends.get(write.append)?;
         Some((&append.stream, append.events.get(write.event)?, write))
@@ -82,16 +171,24 @@ fn written<'a>(
 /// What is durable, for the decision on one commit.
 pub(crate) struct DurableView<'a, D: Disk> {
     pub(crate) reader: &'a Arc<Reader<D>>,
+    pub(crate) commit: &'a Commit,
+    pub(crate) keys: &'a Keys,
     /// What was looked up for the commit before.
     pub(crate) found: &'a Found,
 }
 
 impl<D: Disk> View for DurableView<'_, D> {
-    fn version(&self, stream: &StreamId) -> Result<StreamVersion> {
-        match self.found.version(self.reader, stream) {
-            Some(version) => Ok(version),
-            None => self.reader.version(stream),
+    fn version(&self, append: usize) -> Result<StreamVersion> {
+        let found = self.found.version(self.reader, append, self.keys);
+        match (found, self.commit.appends.get(append)) {
+            (Some(version), _) => Ok(version),
+            (None, Some(append)) => self.reader.version(&append.stream),
+            (None, None) => Ok(StreamVersion::ZERO),
         }
+    }
+
+    fn knows_no_event(&self) -> bool {
+        self.found.are_new(self.reader, self.keys)
     }
 
     fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {
@@ -116,13 +213,21 @@ pub(crate) struct StagedView<'a, D: Disk> {
     pub(crate) durable: DurableView<'a, D>,
     /// The group that is being written, then the one that gathers.
     pub(crate) staged: [&'a Staged; 2],
+    /// What the streams of the commit have come to there.
+    pub(crate) versions: Vec<Option<StreamVersion>>,
     pub(crate) newest: GlobalPosition,
 }
 
 impl<D: Disk> View for StagedView<'_, D> {
-    fn version(&self, stream: &StreamId) -> Result<StreamVersion> {
-        let staged = self.staged.iter().rev().find_map(|staged| staged.versions.get(stream));
-        staged.map_or_else(|| self.durable.version(stream), |version| Ok(*version))
+    fn version(&self, append: usize) -> Result<StreamVersion> {
+        match self.versions.get(append) {
+            Some(Some(version)) => Ok(*version),
+            _ => self.durable.version(append),
+        }
+    }
+
+    fn knows_no_event(&self) -> bool {
+        self.durable.knows_no_event()
     }
 
     fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {

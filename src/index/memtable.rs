@@ -138,11 +138,17 @@ impl Memtable {
         tables.locations.get(slot).copied()
     }
 
-    /// Tells whether an event at `position` or later has a term.
-    pub(crate) fn has_from(&self, term: TermHash, position: GlobalPosition) -> bool {
+    /// Tells whether an event at `position` or later has one of the terms.
+    pub(crate) fn has_any_from(
+        &self,
+        mut terms: impl Iterator<Item = TermHash>,
+        position: GlobalPosition,
+    ) -> bool {
         let tables = self.tables.read();
-        let last = tables.postings.get(&term).and_then(|list| list.as_slice().last());
-        last.is_some_and(|slot| tables.first.advanced_by((*slot).into()) >= position)
+        terms.any(|term| {
+            let last = tables.postings.get(&term).and_then(|list| list.as_slice().last());
+            last.is_some_and(|slot| tables.first.advanced_by((*slot).into()) >= position)
+        })
     }
 
     /// Tells whether an event has one of the terms.

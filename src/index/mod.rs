@@ -495,12 +495,25 @@ impl<D: Disk> Index<D> {
     /// Tells whether an event at `position` or later may have a term, by what is in memory: what
     /// lies in a run may.
     pub(crate) fn may_have_from(&self, term: TermHash, position: GlobalPosition) -> bool {
+        self.may_have_any_from(|| std::iter::once(term), position)
+    }
+
+    /// As [`may_have_from`](Self::may_have_from), of any of the event ids in lists of terms.
+    pub(crate) fn may_have_id_of_from(&self, terms: &TermList, position: GlobalPosition) -> bool {
+        self.may_have_any_from(|| terms.event_ids().map(|(hash, _)| hash), position)
+    }
+
+    fn may_have_any_from<I: Iterator<Item = TermHash>>(
+        &self,
+        terms: impl Fn() -> I,
+        position: GlobalPosition,
+    ) -> bool {
         let parts = self.parts();
         let later = parts.sealed.iter().rev();
         let in_sealed = later
             .take_while(|part| part.last_position() >= position)
-            .any(|part| part.as_table().is_none_or(|table| table.has_from(term, position)));
-        in_sealed || parts.active.has_from(term, position)
+            .any(|part| part.as_table().is_none_or(|table| table.has_any_from(terms(), position)));
+        in_sealed || parts.active.has_any_from(terms(), position)
     }
 
     /// Tells whether none of the event ids in lists of terms is known. `false` where that needs a

@@ -53,38 +53,72 @@ impl TermHash {
 /// Source: SipHash-1-3, Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TermHasher {
-    key: [u8; 16],
+    /// With the key, before any byte.
+    start: SipHasher13,
+    #[cfg(test)]
+    collides: bool,
 }
 
 impl TermHasher {
-    pub(crate) const fn new(key: [u8; 16]) -> Self {
-        Self { key }
+    pub(crate) fn new(key: [u8; 16]) -> Self {
+        Self {
+            start: SipHasher13::new_with_key(&key),
+            #[cfg(test)]
+            collides: key == COLLIDING_KEY,
+        }
     }
 
     pub(crate) fn hash(&self, term: Term<'_>) -> TermHash {
-        let mut hasher = SipHasher13::new_with_key(&self.key);
-        match term {
-            Term::Stream(aggregate_type, id) => {
-                hasher.write_u8(1);
-                hasher.write(aggregate_type.as_bytes());
-                hash_id(&mut hasher, id);
-            }
-            Term::EventId(id) => hash_bytes(&mut hasher, 2, id.as_uuid().as_bytes()),
-            Term::AggregateType(name) => hash_bytes(&mut hasher, 3, name.as_bytes()),
-            Term::EventType(name) => hash_bytes(&mut hasher, 4, name.as_bytes()),
-            Term::Tag(tag) => hash_bytes(&mut hasher, 5, tag.as_bytes()),
-            Term::Tenant(id) => {
-                hasher.write_u8(6);
-                hash_id(&mut hasher, id);
-            }
-            Term::CorrelationId(id) => hash_bytes(&mut hasher, 7, id.as_bytes()),
-        }
-        let hash = hasher.finish();
+        let hash = match term {
+            Term::Stream(name, id) => self.hash_name_and_id(1, name, id),
+            Term::EventId(id) => self.hash_uuid(2, *id.as_uuid().as_bytes()),
+            Term::AggregateType(name) => self.hash_all([&[3], name.as_bytes()]),
+            Term::EventType(name) => self.hash_all([&[4], name.as_bytes()]),
+            Term::Tag(tag) => self.hash_all([&[5], tag.as_bytes()]),
+            Term::Tenant(id) => self.hash_name_and_id(6, "", id),
+            Term::CorrelationId(id) => self.hash_uuid(7, *id.as_bytes()),
+        };
         #[cfg(test)]
-        let hash = if self.key == COLLIDING_KEY { hash & COLLIDING_BITS } else { hash };
+        let hash = if self.collides { hash & COLLIDING_BITS } else { hash };
         TermHash(hash)
     }
+
+    /// Hashes a kind and a UUID, which is what a commit has most of.
+    fn hash_uuid(&self, kind: u8, uuid: [u8; 16]) -> u64 {
+        let mut bytes = [kind; 17];
+        if let Some(place) = bytes.last_chunk_mut() {
+            *place = uuid;
+        }
+        self.start.hash(&bytes)
+    }
+
+    /// Hashes an id behind a byte that no name holds, so that name and id can not run into each other.
+    fn hash_name_and_id(&self, kind: u8, name: &str, id: IdRef<'_>) -> u64 {
+        match id {
+            IdRef::Uuid(uuid) => self.hash_all([&[kind], name.as_bytes(), &[0], uuid.as_bytes()]),
+            IdRef::Text(text) => self.hash_all([&[kind], name.as_bytes(), &[1], text.as_bytes()]),
+        }
+    }
+
+    /// Hashes pieces as one, at once where they are short.
+    fn hash_all<const PIECES: usize>(&self, pieces: [&[u8]; PIECES]) -> u64 {
+        let mut bytes = [0; SHORT_BYTES];
+        let mut length = 0;
+        for piece in pieces {
+            let Some(place) = bytes.get_mut(length..length + piece.len()) else {
+                let mut hasher = self.start;
+                pieces.iter().for_each(|piece| hasher.write(piece));
+                return hasher.finish();
+            };
+            place.copy_from_slice(piece);
+            length += piece.len();
+        }
+        self.start.hash(bytes.get(..length).unwrap_or_default())
+    }
 }
+
+/// Bytes of usual names and ids together.
+const SHORT_BYTES: usize = 64;
 
 /// A key with which, in tests, terms share a few hashes.
 #[cfg(test)]
@@ -92,19 +126,6 @@ pub(crate) const COLLIDING_KEY: [u8; 16] = *b"terms to collide";
 /// Leaves four hashes, at both ends of the buckets.
 #[cfg(test)]
 const COLLIDING_BITS: u64 = 1 << 63 | 1;
-
-fn hash_bytes(hasher: &mut SipHasher13, kind: u8, bytes: &[u8]) {
-    hasher.write_u8(kind);
-    hasher.write(bytes);
-}
-
-/// Hashes an id behind a byte that no name holds, so that name and id can not run into each other.
-fn hash_id(hasher: &mut SipHasher13, id: IdRef<'_>) {
-    match id {
-        IdRef::Uuid(uuid) => hash_bytes(hasher, 0, uuid.as_bytes()),
-        IdRef::Text(text) => hash_bytes(hasher, 1, text.as_bytes()),
-    }
-}
 
 /// Hashes the terms of events that are to be recorded. Events that follow each other often share their
 /// stream and their type, which are then hashed once.
@@ -229,5 +250,41 @@ impl TermList {
             list.ends.push((list.hashes.len(), id_time));
         }
         list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hashes as runs have it: a kind and pieces, one behind the other.
+    fn streamed(key: [u8; 16], pieces: &[&[u8]]) -> TermHash {
+        let mut hasher = SipHasher13::new_with_key(&key);
+        pieces.iter().for_each(|piece| hasher.write(piece));
+        TermHash(hasher.finish())
+    }
+
+    #[test]
+    fn every_term_has_the_hash_of_its_kind_and_its_bytes_whatever_their_length() {
+        let key = *b"a key of a store";
+        let hasher = TermHasher::new(key);
+        let uuid = Uuid::from_u128(0x0123_4567_89ab_cdef_0011_2233_4455_6677);
+        let id = EventId::from_uuid(uuid);
+        assert_eq!(hasher.hash(Term::EventId(id)), streamed(key, &[&[2], uuid.as_bytes()]));
+        assert_eq!(hasher.hash(Term::CorrelationId(uuid)), streamed(key, &[&[7], uuid.as_bytes()]));
+        for length in [1, 8, 44, 46, 47, 48, 61, 62, 63, 64, 255] {
+            let text = "x".repeat(length);
+            let bytes = text.as_bytes();
+            let hash = |term| hasher.hash(term);
+            assert_eq!(hash(Term::AggregateType(&text)), streamed(key, &[&[3], bytes]));
+            assert_eq!(hash(Term::EventType(&text)), streamed(key, &[&[4], bytes]));
+            assert_eq!(hash(Term::Tag(&text)), streamed(key, &[&[5], bytes]));
+            let stream = Term::Stream(&text, IdRef::Uuid(uuid));
+            assert_eq!(hash(stream), streamed(key, &[&[1], bytes, &[0], uuid.as_bytes()]));
+            let stream = Term::Stream("Order", IdRef::Text(&text));
+            assert_eq!(hash(stream), streamed(key, &[&[1], b"Order", &[1], bytes]));
+            let tenant = Term::Tenant(IdRef::Text(&text));
+            assert_eq!(hash(tenant), streamed(key, &[&[6], &[1], bytes]));
+        }
     }
 }

@@ -22,12 +22,18 @@ use crate::position::{GlobalPosition, StreamVersion};
 use crate::store::append::{
     AppendResult, CheckFailure, Commit, CommitResult, OnDuplicate, StreamAppend,
 };
+use crate::store::first_appends::FirstAppends;
 use crate::store::query::Query;
 use crate::stream::StreamId;
 
 /// What a decision asks of a store.
 pub(crate) trait View {
-    fn version(&self, stream: &StreamId) -> Result<StreamVersion>;
+    /// Returns the version of the stream of an append, which is the first to its stream.
+    fn version(&self, append: usize) -> Result<StreamVersion>;
+    /// Tells whether no event of the commit is recorded, if that is known without looking each up.
+    fn knows_no_event(&self) -> bool {
+        false
+    }
     fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>>;
     /// Returns the first event at `first` or later that matches.
     fn first_match(&self, query: &Query, first: GlobalPosition) -> Result<Option<RecordedEvent>>;
@@ -56,16 +62,16 @@ pub(crate) struct Write {
 }
 
 /// Decides what `commit` comes to; see the head of the module for the order of the checks.
-pub(crate) fn decide(commit: &Commit, view: &impl View) -> Result<Decision> {
+pub(crate) fn decide(commit: &Commit, firsts: &FirstAppends, view: &impl View) -> Result<Decision> {
     let known = recognise(commit, view)?;
     if is_replay(commit, &known) {
-        return replay(commit, &known, view);
+        return replay(commit, &known, Versions::new(firsts, view));
     }
-    let found = check(commit, &known, view)?;
+    let found = check(commit, &known, Versions::new(firsts, view))?;
     if commit.on_duplicate == OnDuplicate::Reject {
         reject_duplicates(commit, &known)?;
     }
-    assign(commit, &known, view, found)
+    assign(commit, &known, Versions { found, firsts, view })
 }
 
 /// What is known of an event before the commit.
@@ -91,9 +97,10 @@ fn events(commit: &Commit) -> impl Iterator<Item = (&StreamAppend, &NewEvent)> {
 
 /// Looks every event up, in flat order, and refuses ids that are taken by a different event.
 fn recognise(commit: &Commit, view: &impl View) -> Result<Vec<Known>> {
-    let ids = || events(commit).map(|(_, event)| event.event_id);
-    if ids().is_sorted_by(|one, next| one < next) {
-        // Ids as a program makes them ascend, and then none is there twice.
+    if !repeats_an_id(commit) {
+        if view.knows_no_event() {
+            return Ok(vec![Known::New; events(commit).count()]);
+        }
         return events(commit).map(|(append, event)| look_up(append, event, view)).collect();
     }
     let mut seen: HashMap<EventId, (usize, &StreamAppend, &NewEvent)> = HashMap::new();
@@ -109,6 +116,18 @@ fn recognise(commit: &Commit, view: &impl View) -> Result<Vec<Known>> {
         known.push(state);
     }
     Ok(known)
+}
+
+/// Tells whether an event id is in a commit more than once.
+fn repeats_an_id(commit: &Commit) -> bool {
+    let ids = || events(commit).map(|(_, event)| event.event_id);
+    // Ids as a program makes them ascend.
+    if ids().is_sorted_by(|one, next| one < next) {
+        return false;
+    }
+    let mut sorted: Vec<_> = ids().collect();
+    sorted.sort_unstable();
+    !sorted.is_sorted_by(|one, next| one < next)
 }
 
 /// Judges an event whose id stands earlier in the commit.
@@ -186,13 +205,20 @@ fn is_replay(commit: &Commit, known: &[Known]) -> bool {
 }
 
 /// Gives the original result: each stream counts from the version it had before the commit's events.
-fn replay(commit: &Commit, known: &[Known], view: &impl View) -> Result<Decision> {
-    let mut results = Results::new(commit, known, view);
-    for ((append, _), state) in events(commit).zip(known) {
-        if let Known::Recorded(place) = state {
-            results.versions.start(&append.stream, place.version.previous());
+fn replay<V: View>(
+    commit: &Commit,
+    known: &[Known],
+    mut versions: Versions<'_, V>,
+) -> Result<Decision> {
+    let mut states = known.iter();
+    for (index, append) in commit.appends.iter().enumerate() {
+        for state in states.by_ref().take(append.events.len()) {
+            if let Known::Recorded(place) = state {
+                versions.start(index, place.version.previous());
+            }
         }
     }
+    let mut results = Results::new(commit, known, versions);
     for append in &commit.appends {
         results.add(append, true)?;
     }
@@ -200,29 +226,31 @@ fn replay(commit: &Commit, known: &[Known], view: &impl View) -> Result<Decision
 }
 
 /// Checks versions and conditions, and returns the version that each stream of the commit was found at.
-fn check(
+fn check<V: View>(
     commit: &Commit,
     known: &[Known],
-    view: &impl View,
-) -> Result<HashMap<StreamId, StreamVersion>> {
+    mut versions: Versions<'_, V>,
+) -> Result<Vec<Option<StreamVersion>>> {
     let mut failures = Vec::new();
-    let mut versions = Versions::new(view);
-    let mut found = HashMap::new();
+    let mut found = vec![None; commit.appends.len()];
     let mut known = known.iter();
-    for append in &commit.appends {
+    for (index, append) in commit.appends.iter().enumerate() {
         let StreamAppend { stream, expected, events } = append;
-        let actual = versions.of(stream)?;
-        found.entry(stream.clone()).or_insert(actual);
+        let actual = versions.of(index)?;
+        if let Some(found) = found.get_mut(index).filter(|_| versions.firsts.is_first(index)) {
+            *found = Some(actual);
+        }
         if !expected.is_met_by(actual) {
             let (stream, expected) = (stream.clone(), *expected);
             failures.push(CheckFailure::Version { stream, expected, actual });
         }
         let states = known.by_ref().take(events.len());
         let new = states.filter(|state| **state == Known::New).count();
-        versions.advance(stream, actual.advanced_by(new as u64));
+        versions.advance(index, actual.advanced_by(new as u64));
     }
     for (index, condition) in commit.conditions.iter().enumerate() {
-        let first_match = view.first_match(&condition.query, condition.first_position())?;
+        let first_match =
+            versions.view.first_match(&condition.query, condition.first_position())?;
         if let Some(event) = first_match {
             failures.push(CheckFailure::Condition {
                 condition: index,
@@ -253,14 +281,12 @@ fn reject_duplicates(commit: &Commit, known: &[Known]) -> Result<()> {
     }
 }
 
-fn assign(
+fn assign<V: View>(
     commit: &Commit,
     known: &[Known],
-    view: &impl View,
-    found: HashMap<StreamId, StreamVersion>,
+    versions: Versions<'_, V>,
 ) -> Result<Decision> {
-    let mut results = Results::new(commit, known, view);
-    results.versions.changed = found;
+    let mut results = Results::new(commit, known, versions);
     for append in &commit.appends {
         results.add(append, false)?;
     }
@@ -269,29 +295,42 @@ fn assign(
 
 /// The versions of streams as a commit changes them.
 struct Versions<'a, V> {
+    /// What is known of the stream of each append, at its first one.
+    found: Vec<Option<StreamVersion>>,
+    firsts: &'a FirstAppends,
     view: &'a V,
-    changed: HashMap<StreamId, StreamVersion>,
 }
 
 impl<'a, V: View> Versions<'a, V> {
-    fn new(view: &'a V) -> Self {
-        Self { view, changed: HashMap::new() }
+    fn new(firsts: &'a FirstAppends, view: &'a V) -> Self {
+        Self { found: Vec::new(), firsts, view }
     }
 
-    fn of(&self, stream: &StreamId) -> Result<StreamVersion> {
-        match self.changed.get(stream) {
-            Some(version) => Ok(*version),
-            None => self.view.version(stream),
+    /// Returns the version of the stream of an append.
+    fn of(&self, append: usize) -> Result<StreamVersion> {
+        let first = self.firsts.first(append);
+        match self.found.get(first) {
+            Some(Some(version)) => Ok(*version),
+            _ => self.view.version(first),
         }
     }
 
-    /// Sets the version of a stream that the commit has not changed yet.
-    fn start(&mut self, stream: &StreamId, version: StreamVersion) {
-        self.changed.entry(stream.clone()).or_insert(version);
+    /// Sets the version of the stream of an append if the commit has not changed it yet.
+    fn start(&mut self, append: usize, version: StreamVersion) {
+        self.place(append).get_or_insert(version);
     }
 
-    fn advance(&mut self, stream: &StreamId, version: StreamVersion) {
-        self.changed.insert(stream.clone(), version);
+    fn advance(&mut self, append: usize, version: StreamVersion) {
+        *self.place(append) = Some(version);
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the list is made long enough before")]
+    fn place(&mut self, append: usize) -> &mut Option<StreamVersion> {
+        let first = self.firsts.first(append);
+        if self.found.len() <= first {
+            self.found.resize(first + 1, None);
+        }
+        &mut self.found[first]
     }
 }
 
@@ -308,11 +347,12 @@ struct Results<'a, V> {
 }
 
 impl<'a, V: View> Results<'a, V> {
-    fn new(commit: &Commit, known: &'a [Known], view: &'a V) -> Self {
+    fn new(commit: &Commit, known: &'a [Known], versions: Versions<'a, V>) -> Self {
+        let newest = versions.view.global_position();
         Self {
             known,
-            versions: Versions::new(view),
-            newest: view.global_position(),
+            versions,
+            newest,
             next_append: 0,
             places: Vec::with_capacity(known.len()),
             writes: Vec::with_capacity(known.len()),
@@ -322,7 +362,7 @@ impl<'a, V: View> Results<'a, V> {
 
     fn add(&mut self, append: &StreamAppend, replayed: bool) -> Result<()> {
         let (first_place, first_write) = (self.places.len(), self.writes.len());
-        let mut version = self.versions.of(&append.stream)?;
+        let mut version = self.versions.of(self.next_append)?;
         for (index, event) in append.events.iter().enumerate() {
             let place = match self.known.get(self.places.len()) {
                 Some(Known::Recorded(place)) => *place,
@@ -340,7 +380,7 @@ impl<'a, V: View> Results<'a, V> {
             version = if replayed { version.max(place.version) } else { version };
             self.places.push(place);
         }
-        self.versions.advance(&append.stream, version);
+        self.versions.advance(self.next_append, version);
         let places = self.places.get(first_place..).unwrap_or_default();
         let last = places.last();
         self.appends.push(AppendResult {
@@ -400,7 +440,7 @@ mod tests {
     struct Asked(Cell<usize>);
 
     impl View for Asked {
-        fn version(&self, _: &StreamId) -> Result<StreamVersion> {
+        fn version(&self, _: usize) -> Result<StreamVersion> {
             self.0.set(self.0.get() + 1);
             Ok(StreamVersion::ZERO)
         }
@@ -428,7 +468,8 @@ mod tests {
             one(),
         );
         let view = Asked::default();
-        let decision = decide(&commit, &view).unwrap();
+        let firsts = FirstAppends::of(&commit, |_, _| 0);
+        let decision = decide(&commit, &firsts, &view).unwrap();
         let versions: Vec<_> =
             decision.writes.iter().map(|write| write.stream_version.get()).collect();
         assert_eq!((versions, view.0.get()), (vec![1, 2], 1));

@@ -10,6 +10,7 @@ mod append;
 mod check;
 mod claims;
 mod decide;
+mod first_appends;
 mod query;
 mod read;
 mod records;
@@ -27,6 +28,7 @@ pub use watch::{Watch, Watcher};
 
 pub(crate) use append::StreamAppend;
 pub(crate) use decide::{Decision, View, Write, decide};
+pub(crate) use first_appends::FirstAppends;
 pub(crate) use watch::WeakWatcher;
 
 use crate::error::{Error, Result};

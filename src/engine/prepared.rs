@@ -1,0 +1,81 @@
+//! A commit, encoded and hashed before the lock of the commit queue is taken.
+
+use std::sync::Arc;
+
+use super::heads::Head;
+use crate::error::{Error, Result};
+use crate::format::PackedFrame;
+use crate::index::{NewTerms, TermHasher, TermList};
+use crate::limits::Limits;
+use crate::position::StreamVersion;
+use crate::store::{Commit, FirstAppends, Write};
+
+/// What the events of a commit are looked up by.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    /// One list for each event that is written.
+    pub(crate) terms: TermList,
+    /// The stream of each append, with the version that the commit gives it; 0 where it writes nothing.
+    pub(crate) heads: Vec<(Head, StreamVersion)>,
+}
+
+/// A commit on its way to the commit queue.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    pub(crate) frame: PackedFrame,
+    pub(crate) keys: Keys,
+    pub(crate) firsts: FirstAppends,
+}
+
+impl Prepared {
+    /// Encodes the events of a commit, or those that are to be written.
+    ///
+    /// # Errors
+    ///
+    /// `Error::Limit` for more bytes than a commit may have, `Error::Payload` for metadata that can
+    /// not be encoded.
+    pub(crate) fn of(
+        commit: &Commit,
+        hasher: &TermHasher,
+        limits: &Limits,
+        writes: Option<&[Write]>,
+    ) -> Result<Self> {
+        let mut frame = PackedFrame::default();
+        let events = commit.appends.iter().flat_map(|append| &append.events);
+        frame.reserve(events.map(|event| event.payload.len()));
+        let mut keys = Keys::default();
+        let mut terms = NewTerms::new(hasher);
+        let mut wanted = writes.map(|writes| writes.iter().peekable());
+        for (append_index, append) in commit.appends.iter().enumerate() {
+            keys.heads.push((Head::of(hasher, &append.stream), StreamVersion::ZERO));
+            for (event_index, event) in append.events.iter().enumerate() {
+                let place = (append_index, event_index);
+                let is_wanted = wanted.as_mut().is_none_or(|wanted| {
+                    wanted.next_if(|write| (write.append, write.event) == place).is_some()
+                });
+                if is_wanted {
+                    frame.push(&append.stream, event)?;
+                    terms.push(&mut keys.terms, &append.stream, event);
+                }
+            }
+        }
+        let (limit, actual) = (limits.commit_bytes_max.into(), frame.length() as u64);
+        if actual > limit {
+            return Err(Error::Limit { what: "bytes of a commit", limit, actual });
+        }
+        let hash_of =
+            |append: usize, _: &_| keys.heads.get(append).map_or(0, |(head, _)| head.hash().get());
+        let firsts = FirstAppends::of(commit, hash_of);
+        Ok(Self { frame, keys, firsts })
+    }
+
+    /// Gives the streams the versions that the commit brings them to, and ends the preparation.
+    pub(crate) fn finish(mut self, writes: &[Write]) -> (PackedFrame, Arc<Keys>) {
+        for write in writes {
+            if let Some((_, version)) = self.keys.heads.get_mut(write.append) {
+                *version = write.stream_version;
+            }
+        }
+        (self.frame, Arc::new(self.keys))
+    }
+}
