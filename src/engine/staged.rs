@@ -249,3 +249,113 @@ impl<D: Disk> View for StagedView<'_, D> {
         self.newest
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::{COLLIDING_KEY, Term, TermHasher};
+    use crate::limits::Limits;
+    use crate::store::ExpectedVersion;
+
+    fn hash_of(stream: &StreamId) -> TermHash {
+        TermHasher::new(COLLIDING_KEY).hash(Term::stream(stream))
+    }
+
+    /// Returns two streams that share a hash.
+    fn neighbours() -> [StreamId; 2] {
+        let streams: Vec<_> =
+            (0..5).map(|id| StreamId::new("Test", id.to_string()).unwrap()).collect();
+        let pairs = streams.iter().enumerate().flat_map(|(index, one)| {
+            streams.iter().skip(index + 1).map(move |other| [one.clone(), other.clone()])
+        });
+        // The colliding key leaves four hashes.
+        pairs.into_iter().find(|[one, other]| hash_of(one) == hash_of(other)).unwrap()
+    }
+
+    /// Returns a commit of an event to each stream, and its preparation.
+    fn commit_to(streams: &[&StreamId]) -> (Commit, Prepared) {
+        let commit = streams.iter().fold(Commit::new(), |commit, stream| {
+            commit.append(stream, ExpectedVersion::Any, vec![NewEvent::new("Noted", "")])
+        });
+        let hasher = TermHasher::new(COLLIDING_KEY);
+        let prepared = Prepared::of(&commit, &hasher, &Limits::default(), None).unwrap();
+        (commit, prepared)
+    }
+
+    /// Stages a commit of an event to each stream, which brings them to these versions.
+    fn stage(staged: &mut Staged, streams: &[(&StreamId, u64)]) {
+        let names: Vec<_> = streams.iter().map(|(stream, _)| *stream).collect();
+        let (commit, prepared) = commit_to(&names);
+        let writes: Vec<_> = (0..)
+            .zip(streams)
+            .map(|(append, (_, version))| Write {
+                append,
+                event: 0,
+                stream_version: StreamVersion::new(*version),
+                global_position: GlobalPosition::FIRST,
+            })
+            .collect();
+        let (_, keys) = prepared.finish(&writes);
+        staged.add(commit, writes, keys);
+        staged.note();
+    }
+
+    fn version(staged: &Staged, stream: &StreamId) -> Result<Option<u64>, Unclear> {
+        let version = staged.version(hash_of(stream), stream);
+        version.map(|version| version.map(StreamVersion::get))
+    }
+
+    #[test]
+    fn the_newest_version_of_a_stream_is_told_and_none_of_one_that_is_not_staged() {
+        let [one, _] = neighbours();
+        let mut staged = Staged::default();
+        staged.note();
+        assert_eq!(version(&staged, &one), Ok(None));
+        stage(&mut staged, &[(&one, 1), (&one, 2)]);
+        assert_eq!(version(&staged, &one), Ok(Some(2)));
+        stage(&mut staged, &[(&one, 3)]);
+        assert_eq!(version(&staged, &one), Ok(Some(3)));
+        drop(staged.clear());
+        assert_eq!(version(&staged, &one), Ok(None));
+    }
+
+    #[test]
+    fn no_version_is_told_of_a_stream_that_shares_its_hash_with_a_staged_one() {
+        let [one, other] = neighbours();
+        let mut staged = Staged::default();
+        stage(&mut staged, &[(&one, 1)]);
+        assert_eq!(version(&staged, &other), Err(Unclear));
+        stage(&mut staged, &[(&other, 4)]);
+        assert_eq!(version(&staged, &one), Err(Unclear));
+        assert_eq!(version(&staged, &other), Err(Unclear));
+        // Nor is it once one of them comes again: which version the other has stays unknown.
+        stage(&mut staged, &[(&one, 2)]);
+        assert_eq!(version(&staged, &other), Err(Unclear));
+    }
+
+    #[test]
+    fn a_commit_sees_the_newer_one_of_two_groups_and_waits_where_an_id_may_be_staged() {
+        let [one, _] = neighbours();
+        let (mut in_flight, mut gathering) = (Staged::default(), Staged::default());
+        let checks_only = Commit::new().append(&one, ExpectedVersion::Any, Vec::new());
+        let hasher = TermHasher::new(COLLIDING_KEY);
+        let prepared = Prepared::of(&checks_only, &hasher, &Limits::default(), None).unwrap();
+        let mut versions = |newer: &[(&StreamId, u64)]| {
+            if !newer.is_empty() {
+                stage(&mut gathering, newer);
+            }
+            staged_versions([&mut in_flight, &mut gathering], &checks_only, &prepared)
+        };
+        assert_eq!(versions(&[]), Ok(Vec::new()));
+        assert_eq!(versions(&[(&one, 5)]), Ok(vec![Some(StreamVersion::new(5))]));
+        stage(&mut in_flight, &[(&one, 4)]);
+        let groups = [&mut in_flight, &mut gathering];
+        let seen = staged_versions(groups, &checks_only, &prepared);
+        assert_eq!(seen, Ok(vec![Some(StreamVersion::new(5))]));
+        // All ids share four hashes, so a few of them are sure to meet one that is staged.
+        (6..40).for_each(|version| stage(&mut gathering, &[(&one, version)]));
+        let (commit, prepared) = commit_to(&[&one]);
+        let seen = staged_versions([&mut in_flight, &mut gathering], &commit, &prepared);
+        assert_eq!(seen, Err(Unclear));
+    }
+}
