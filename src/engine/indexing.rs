@@ -28,7 +28,7 @@ pub(crate) fn open<D: Disk>(
 ) -> Result<(Arc<Index<D>>, Vec<Damage>)> {
     let disk = runs_directory(&directory.root, access)?;
     let log = directory.log.clone();
-    let is_current = |resume: &Resume| settling::has_frame(&log, resume);
+    let is_current = |resume: &Resume, look| settling::has_frame(&log, resume, look);
     let store_id = directory.identity.store_id;
     let index = Index::open(disk, access, store_id, table_events_max, &is_current)?;
     let hasher = TermHasher::new(directory.identity.hash_key);
@@ -48,7 +48,7 @@ pub(crate) fn open<D: Disk>(
 /// Opens the runs of a store to be checked against its log.
 pub(crate) fn check<D: Disk>(directory: &Directory<D>) -> Result<Option<RunCheck<D>>> {
     let log = directory.log.clone();
-    let is_current = |resume: &Resume| settling::has_frame(&log, resume);
+    let is_current = |resume: &Resume, look| settling::has_frame(&log, resume, look);
     let store_id = directory.identity.store_id;
     let disk = runs_directory(&directory.root, Access::Read)?;
     disk.map(|disk| RunCheck::open(&disk, store_id, &is_current)).transpose()

@@ -359,11 +359,17 @@ impl<D: Disk> Walk<'_, D> {
         scan: &mut Scan<'_, D::File>,
         has_bad_footer: bool,
     ) -> Result<()> {
-        self.walk_frames(segment, scan, None)?;
+        let behind_data = self.walk_frames(segment, scan, None)?;
         let start = scan.offset();
-        let zeros_max = self.route.depth.zeros_max_behind(&scan.advance()?);
-        scan.go_back_to(start);
-        scan.search(zeros_max, |_| false)?;
+        let behind_data = match behind_data {
+            Some(offset) => offset,
+            None => {
+                let zeros_max = self.route.depth.zeros_max_behind(&scan.advance()?);
+                scan.go_back_to(start);
+                scan.search(zeros_max, |_| false)?;
+                scan.offset()
+            }
+        };
         self.walked.offset = start;
         segment.set_readable(start);
         let (footer, end) = (segment.header().footer_offset(), segment.header().size);
@@ -372,7 +378,7 @@ impl<D: Disk> Walk<'_, D> {
             self.begin_damage(damage, Extent::Behind(segment, start));
             return Ok(());
         }
-        self.note_cut(segment, start, scan.offset(), "a commit that was not finished");
+        self.note_cut(segment, start, behind_data, "a commit that was not finished");
         if has_bad_footer {
             self.note_cut(segment, footer, end, "a footer that was not finished");
         }
@@ -388,17 +394,17 @@ impl<D: Disk> Walk<'_, D> {
     }
 
     /// Takes frames until they end in this segment, passing over damage. In a sealed segment they end
-    /// at a known offset.
+    /// at a known offset. Returns where the bytes end that are not zero, if it had to look for that.
     fn walk_frames(
         &mut self,
         segment: &Segment<D::File>,
         scan: &mut Scan<'_, D::File>,
         sealed_end: Option<u64>,
-    ) -> Result<()> {
+    ) -> Result<Option<u64>> {
         loop {
             let offset = scan.offset();
             if self.is_done() || sealed_end.is_some_and(|end| offset >= end) {
-                return Ok(());
+                return Ok(None);
             }
             let scanned = scan.advance()?;
             if let Scanned::Frame(frame) = &scanned
@@ -415,8 +421,9 @@ impl<D: Disk> Walk<'_, D> {
             scan.go_back_to(offset);
             let is_sealed = sealed_end.is_some();
             let Some(frame) = self.first_good_behind(segment, scan, is_sealed, zeros_max)? else {
+                let behind_data = scan.offset();
                 scan.go_back_to(offset);
-                return Ok(());
+                return Ok(Some(behind_data));
             };
             // What had been durable before that frame was written stands there now, even if a writer
             // at work had not yet written it when it was looked at.
@@ -442,6 +449,7 @@ impl<D: Disk> Walk<'_, D> {
 
     /// Returns the next frame that goes on with the log, if what stands at the scan's offset had been
     /// durable: always in a sealed segment, else if a frame shows that it was written when it was.
+    /// Without one the scan is then behind the last byte that is not zero.
     fn first_good_behind(
         &self,
         segment: &Segment<D::File>,

@@ -4,12 +4,15 @@ use std::io::ErrorKind;
 
 use crate::bugs::{self, Bug};
 use crate::error::{Error, Result};
-use crate::format::Resume;
+use crate::format::{FrameHeader, Resume};
+use crate::index::Look;
 use crate::io::{Disk, DiskFile, OpenMode};
 use crate::segment::{self, Scan, Scanned, Segment};
 
 /// Tells whether the log has the frame behind which an indexed part of it ends.
-pub(crate) fn has_frame(disk: &impl Disk, resume: &Resume) -> Result<bool> {
+///
+/// Its header tells it from every other frame; whether all of it is sound is seen when it is read.
+pub(crate) fn has_frame(disk: &impl Disk, resume: &Resume, look: Look) -> Result<bool> {
     if bugs::on(Bug::StaleRunTaken) {
         return Ok(true);
     }
@@ -27,14 +30,18 @@ pub(crate) fn has_frame(disk: &impl Disk, resume: &Resume) -> Result<bool> {
     scan.go_back_to(segment.offset(resume.last_frame));
     // What stands behind the frame is not asked for and may be what a repair has given up.
     scan.end_at(segment.offset(resume.end));
-    Ok(match scan.advance()? {
-        Scanned::Frame(frame) => {
-            frame.header().crc == resume.last_frame_crc
-                && frame.header().next_position() == resume.next_position
-                && segment.location(scan.offset()) == resume.end
-        }
-        Scanned::Blank | Scanned::Fault(_) => false,
-    })
+    let is_it = |header: &FrameHeader| {
+        header.crc == resume.last_frame_crc
+            && header.next_position() == resume.next_position
+            && resume.last_frame.plus(header.length.into()) == resume.end
+    };
+    match look {
+        Look::Header => Ok(scan.header()?.is_some_and(|header| is_it(&header))),
+        Look::Whole => match scan.advance()? {
+            Scanned::Frame(frame) => Ok(is_it(frame.header())),
+            Scanned::Blank | Scanned::Fault(_) => Ok(false),
+        },
+    }
 }
 
 /// How many segments a failed sync can concern: the one that was being sealed, the one after it, and

@@ -106,6 +106,13 @@ fn zero<F: DiskFile>(segment: &Segment<F>, cut: &Cut) -> Result<()> {
     segment.file().sync_data().map_err(failed)
 }
 
+/// Drops from the cache what was read of the active segment: the system caches what is read in a row in
+/// large pieces, and would write the whole piece out for every small commit.
+pub(crate) fn forget<D: Disk>(walked: &Walked<D>) -> Result<()> {
+    let Some(active) = walked.segments.last() else { return Ok(()) };
+    active.file().evict().map_err(|source| Error::io("evict", active.path(), source))
+}
+
 /// Writes again what only its own frames vouch for: the last group, and a footer that no frame
 /// follows.
 pub(crate) fn write_again<D: Disk>(walked: &Walked<D>) -> Result<()> {

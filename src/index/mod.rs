@@ -42,7 +42,7 @@ use uuid::Uuid;
 
 pub(crate) use memtable::{Entry, MEMTABLE_EVENTS_MAX, Unhashed};
 pub(crate) use postings::Postings;
-pub(crate) use runs::{Access, last_covered, remove_stale};
+pub(crate) use runs::{Access, Look, last_covered, remove_stale};
 #[cfg(test)]
 pub(crate) use term::COLLIDING_KEY;
 pub(crate) use term::{NewTerms, Term, TermHash, TermHasher, TermList};
@@ -56,7 +56,7 @@ use memtable::Memtable;
 pub(crate) use merge::Pace;
 use merge::{MergeError, merge, write_table};
 use run::{Interval, Run, Unusable};
-use runs::{counts_of, due, fit_one_run, mergeable, open_runs, remove_runs};
+use runs::{IsCurrent, counts_of, due, fit_one_run, mergeable, open_runs, remove_runs};
 
 /// A memtable that is smaller is not worth a run when the store is closed: opening reads so many
 /// events faster than it opens a file.
@@ -156,13 +156,12 @@ impl<D: Disk> Index<D> {
     /// Opens the runs that are there. What they do not cover is to be added: first the gaps, by
     /// [`fill_gaps`](Self::fill_gaps), then the events behind [`resume`](Self::resume).
     ///
-    /// `is_current` tells whether the log has the frame at which a run says it ends.
     pub(crate) fn open(
         disk: Option<D>,
         access: Access,
         store_id: Uuid,
         table_events_max: usize,
-        is_current: &dyn Fn(&Resume) -> Result<bool>,
+        is_current: IsCurrent<'_>,
     ) -> Result<Self> {
         let sealed = match &disk {
             Some(disk) => open_runs(disk, access, store_id, is_current)?,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::run::{self, NotOpened, Run};
 use crate::error::{Error, Result};
 use crate::format::Resume;
-use crate::io::Disk;
+use crate::io::{Disk, DiskFile};
 use crate::position::GlobalPosition;
 
 /// Runs that are merged at once.
@@ -27,6 +27,18 @@ pub(crate) enum Access {
     Write,
 }
 
+/// How closely the frame is looked at with which a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// At its header, which tells whether it is there.
+    Header,
+    /// At all of it, where the log is walked from there.
+    Whole,
+}
+
+/// Tells whether the log has the frame at which a run says it ends.
+pub(crate) type IsCurrent<'a> = &'a dyn Fn(&Resume, Look) -> Result<bool>;
+
 /// Runs in the order of their positions.
 type Runs<D> = Vec<Arc<Run<<D as Disk>::File>>>;
 
@@ -39,7 +51,7 @@ pub(super) fn open_runs<D: Disk>(
     disk: &D,
     access: Access,
     store_id: Uuid,
-    is_current: &dyn Fn(&Resume) -> Result<bool>,
+    is_current: IsCurrent<'_>,
 ) -> Result<Runs<D>> {
     let mut names = list(disk)?;
     let mut runs = open_widest(disk, &names, store_id, is_current)?;
@@ -77,7 +89,7 @@ fn open_widest<D: Disk>(
     disk: &D,
     names: &[String],
     store_id: Uuid,
-    is_current: &dyn Fn(&Resume) -> Result<bool>,
+    is_current: IsCurrent<'_>,
 ) -> Result<Runs<D>> {
     let mut intervals: Vec<_> = names.iter().filter_map(|name| run::interval_of(name)).collect();
     intervals.sort_unstable_by_key(|(first, last)| (*first, Reverse(*last)));
@@ -88,7 +100,7 @@ fn open_widest<D: Disk>(
             continue;
         }
         match Run::open(disk, store_id, interval) {
-            Ok(run) if is_current(&run.header().resume)? => runs.push(Arc::new(run)),
+            Ok(run) if is_current(&run.header().resume, Look::Header)? => runs.push(Arc::new(run)),
             Ok(_) | Err(NotOpened::Unusable(_)) => {}
             Err(NotOpened::Refused(source)) => {
                 let path = disk.path().join(run::name(interval.0, interval.1));
@@ -96,7 +108,25 @@ fn open_widest<D: Disk>(
             }
         }
     }
-    Ok(runs)
+    sound_at_their_ends(runs, is_current)
+}
+
+/// Leaves out runs behind which the log would be walked from a frame that is not sound.
+fn sound_at_their_ends<F: DiskFile>(
+    runs: Vec<Arc<Run<F>>>,
+    is_current: IsCurrent<'_>,
+) -> Result<Vec<Arc<Run<F>>>> {
+    let mut sound = Vec::with_capacity(runs.len());
+    let mut follows = None;
+    for run in runs.into_iter().rev() {
+        let (first, last) = run.interval();
+        if follows == Some(last.next()) || is_current(&run.header().resume, Look::Whole)? {
+            follows = Some(first);
+            sound.push(run);
+        }
+    }
+    sound.reverse();
+    Ok(sound)
 }
 
 /// Removes the files of runs that cover an interval of which `is_stale` says so, durably.
@@ -132,7 +162,7 @@ const LOST_BETWEEN_MAX: u64 = 65_536;
 
 /// Returns where the newest runs begin of which any may be merged: behind the last place where too
 /// many positions are lost.
-pub(super) fn mergeable<F: crate::io::DiskFile>(runs: &[Arc<Run<F>>]) -> usize {
+pub(super) fn mergeable<F: DiskFile>(runs: &[Arc<Run<F>>]) -> usize {
     let pairs = runs.iter().zip(runs.iter().skip(1));
     let lost = pairs.map(|(run, next)| next.interval().0.distance_from(run.interval().1.next()));
     let wide: Vec<bool> = lost.map(|lost| lost > LOST_BETWEEN_MAX).collect();
@@ -140,7 +170,7 @@ pub(super) fn mergeable<F: crate::io::DiskFile>(runs: &[Arc<Run<F>>]) -> usize {
 }
 
 /// Returns how many positions each run covers, with those that are lost before it.
-pub(super) fn counts_of<F: crate::io::DiskFile>(runs: &[Arc<Run<F>>]) -> Vec<u64> {
+pub(super) fn counts_of<F: DiskFile>(runs: &[Arc<Run<F>>]) -> Vec<u64> {
     let mut next = None;
     let count = |run: &Arc<Run<F>>| {
         let (first, last) = run.interval();

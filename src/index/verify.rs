@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use super::run::{self, Run, Unusable};
-use super::runs::{Access, open_runs};
+use super::runs::{Access, IsCurrent, open_runs};
 use super::term::EventTerms;
 use crate::error::Result;
-use crate::format::{IdTimes, Location, Resume};
+use crate::format::{IdTimes, Location};
 use crate::io::Disk;
 use crate::position::GlobalPosition;
 
@@ -29,11 +29,7 @@ struct Checked<D: Disk> {
 
 impl<D: Disk> RunCheck<D> {
     /// Opens the runs that are there, and checks every page of them.
-    pub(crate) fn open(
-        disk: &D,
-        store_id: Uuid,
-        is_current: &dyn Fn(&Resume) -> Result<bool>,
-    ) -> Result<Self> {
+    pub(crate) fn open(disk: &D, store_id: Uuid, is_current: IsCurrent<'_>) -> Result<Self> {
         let runs = open_runs(disk, Access::Read, store_id, is_current)?;
         let runs: Vec<_> = runs
             .into_iter()

@@ -18,6 +18,8 @@ const STEP_BYTES: u64 = ALIGNMENT as u64;
 
 /// Bytes that are read at once.
 const BLOCK_BYTES: u64 = 1 << 20;
+/// Bytes that are read at once where nothing but zeros is expected: no more than is looked at.
+const ZEROS_BLOCK_BYTES: u64 = 64 << 10;
 /// Bytes that are passed over at once where all are zero.
 const ZEROS_BYTES: u64 = 4096;
 
@@ -83,6 +85,13 @@ impl<'a, F: DiskFile> Scan<'a, F> {
         Ok(scanned)
     }
 
+    /// Reads the frame header at the present offset, without the frame and without verifying it.
+    pub(crate) fn header(&mut self) -> Result<Option<FrameHeader>> {
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        self.segment.read(&mut bytes, self.offset)?;
+        Ok(FrameHeader::read(&bytes).ok())
+    }
+
     fn look(&mut self) -> Result<Scanned> {
         let header = self.bytes(FRAME_HEADER_BYTES as u64)?;
         if is_zero(&header) {
@@ -135,7 +144,7 @@ impl<'a, F: DiskFile> Scan<'a, F> {
     /// Returns how many bytes can be passed over because they are zero, if the next ones are.
     fn zeros_ahead(&mut self) -> Result<Option<u64>> {
         for length in [ZEROS_BYTES, STEP_BYTES] {
-            let bytes = self.bytes(length)?;
+            let bytes = self.bytes_of(length, ZEROS_BLOCK_BYTES)?;
             if is_zero(&bytes) {
                 return Ok(Some(bytes.len() as u64));
             }
@@ -155,6 +164,11 @@ impl<'a, F: DiskFile> Scan<'a, F> {
 
     /// Returns up to `length` bytes from the present offset, fewer only before the end.
     fn bytes(&mut self, length: u64) -> Result<Bytes> {
+        self.bytes_of(length, BLOCK_BYTES)
+    }
+
+    /// As `bytes`, out of a block of the given size where it has to be read.
+    fn bytes_of(&mut self, length: u64, block_bytes: u64) -> Result<Bytes> {
         // An index may have sent the scan beyond the end of a file that was cut short.
         let length = length.min(self.end.saturating_sub(self.offset));
         if length == 0 {
@@ -163,7 +177,7 @@ impl<'a, F: DiskFile> Scan<'a, F> {
         let is_in_block = self.offset >= self.block_offset
             && self.offset + length <= self.block_offset + self.block.len() as u64;
         if !is_in_block {
-            self.read_block(length)?;
+            self.read_block(length.max(block_bytes))?;
         }
         let start = self.offset - self.block_offset;
         #[expect(clippy::cast_possible_truncation, reason = "both lie within the block")]
@@ -171,7 +185,7 @@ impl<'a, F: DiskFile> Scan<'a, F> {
     }
 
     fn read_block(&mut self, length: u64) -> Result<()> {
-        let wanted = length.max(BLOCK_BYTES).min(self.end - self.offset);
+        let wanted = length.min(self.end - self.offset);
         #[expect(clippy::cast_possible_truncation, reason = "a frame is at most 64 MiB")]
         let mut block = vec![0; wanted as usize];
         self.segment.read(&mut block, self.offset)?;

@@ -406,3 +406,24 @@ fn every_single_commit_is_one_write_and_one_sync_and_nothing_else() {
     assert!(frames > 100);
     assert_eq!((after.0 - before.0, after.1 - before.1, after.2 - before.2), (frames, frames, 0));
 }
+
+#[test]
+fn an_opening_reads_behind_the_end_once_and_keeps_none_of_it_in_the_cache() {
+    let disk = MemoryDisk::new();
+    let options = EngineOptions { workers: Workers::Caller, segment_bytes: 4 << 20, ..options() };
+    let engine = Engine::open(disk.clone(), &options).unwrap();
+    // Until the active segment is large.
+    (1..=70).for_each(|number| {
+        let events = vec![event(number, 60_000)];
+        append_to(&engine, &stream("one"), ExpectedVersion::Any, events).unwrap();
+    });
+    engine.close().unwrap();
+    let reads = || disk.calls(Operation::Read);
+    let before = (reads(), disk.calls(Operation::Evict));
+    drop(Engine::open(disk.clone(), &options).unwrap());
+    // Headers and footers, the frames, a MiB of zeros and one piece more; to look for the end of the
+    // bytes once more would take two.
+    assert!(reads() - before.0 <= 30, "{}", reads() - before.0);
+    // Three segments before anything is read, and the active one behind it.
+    assert_eq!(disk.calls(Operation::Evict) - before.1, 4);
+}

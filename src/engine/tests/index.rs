@@ -408,6 +408,18 @@ fn a_damaged_mark_is_refused_every_time_though_runs_were_written_on_the_way() {
     }
 }
 
+#[test]
+fn damage_in_the_frame_where_the_newest_run_ends_is_found_by_opening() {
+    let disk = MemoryDisk::new();
+    let engine = open_small(&disk);
+    fill(&engine, 1..=40);
+    engine.close().unwrap();
+    let frames = frames(&disk);
+    let last = frames.iter().rfind(|it| it.kind == FrameKind::Commit).unwrap();
+    edit(&disk, &last.path, |bytes| bytes[usize::try_from(last.end()).unwrap() - 16] ^= 0x40);
+    assert_eq!(damage_of(Engine::open(disk.clone(), &small_tables())).offset, last.offset);
+}
+
 /// Gives a new store a key with which many terms share a hash.
 pub(super) fn colliding() -> MemoryDisk {
     let disk = MemoryDisk::new();

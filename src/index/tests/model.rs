@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::Result;
 use crate::index::term::TermList;
-use crate::index::{Access, Index, LogSource, RunCheck};
+use crate::index::{Access, Index, LogSource, Look, RunCheck};
 use crate::io::Operation;
 
 /// Events of a memtable.
@@ -142,7 +142,7 @@ impl Pair {
     /// Opens the index and adds what no run covers, as the engine does.
     fn open(disk: &MemoryDisk, log: &ModelLog, access: Access) -> Result<Arc<Index<MemoryDisk>>> {
         let next = log.next();
-        let is_current = |resume: &Resume| Ok(resume.next_position.get() <= next);
+        let is_current = |resume: &Resume, _: Look| Ok(resume.next_position.get() <= next);
         let index = Index::open(Some(disk.clone()), access, STORE, TABLE_EVENTS, &is_current)?;
         index.set_log(log.clone());
         index.fill_gaps(&|_, _| false)?;
@@ -434,7 +434,7 @@ fn a_look_up_of_an_id_touches_no_run_of_other_times() {
 fn a_run_whose_id_times_are_not_those_of_its_events_is_noted() {
     let pair = filled(60);
     let check = |id_time: &dyn Fn(u64) -> IdTime| {
-        let mut check = RunCheck::open(&pair.disk, STORE, &|_: &Resume| Ok(true)).unwrap();
+        let mut check = RunCheck::open(&pair.disk, STORE, &|_: &Resume, _: Look| Ok(true)).unwrap();
         for (first, frame) in &*pair.log.frames.lock() {
             for (number, terms) in (*first..).zip(terms_of(*first, frame).iter()) {
                 let terms = EventTerms { id_time: id_time(number), ..terms };

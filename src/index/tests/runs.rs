@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use super::*;
 use crate::error::{Error, Result};
 use crate::index::run::name;
-use crate::index::runs::{Access, due, open_runs};
+use crate::index::runs::{Access, Look, due, open_runs};
 use crate::io::Operation;
 
 fn contents(first: u64, last: u64) -> Contents {
@@ -27,7 +27,8 @@ fn file(first: u64, last: u64) -> String {
 
 /// Opens the runs of a log that ends before `next`, and returns what they cover.
 fn opened_until(disk: &MemoryDisk, access: Access, next: u64) -> Vec<(u64, u64)> {
-    let is_current = |resume: &Resume| -> Result<bool> { Ok(resume.next_position.get() <= next) };
+    let is_current =
+        |resume: &Resume, _: Look| -> Result<bool> { Ok(resume.next_position.get() <= next) };
     let runs = open_runs(disk, access, STORE, &is_current).unwrap();
     runs.iter().map(|run| (run.interval().0.get(), run.interval().1.get())).collect()
 }
@@ -100,7 +101,7 @@ fn a_run_that_the_system_does_not_let_be_opened_is_an_error_and_is_not_removed()
     let disk = MemoryDisk::new();
     write(&disk, &[(1, 10), (11, 20)]);
     let all = files(&disk);
-    let current = |_: &Resume| -> Result<bool> { Ok(true) };
+    let current = |_: &Resume, _: Look| -> Result<bool> { Ok(true) };
     // Too many open files has no kind of its own.
     for kind in [ErrorKind::Other, ErrorKind::OutOfMemory, ErrorKind::PermissionDenied] {
         for (operation, nth) in [(Operation::Open, 1), (Operation::Open, 2), (Operation::Len, 1)] {
@@ -128,7 +129,7 @@ fn a_run_whose_bytes_can_not_be_read_is_dropped() {
     let disk = MemoryDisk::new();
     write(&disk, &[(1, 10)]);
     disk.fail(Operation::Read, 1, ErrorKind::OutOfMemory);
-    let opened = open_runs(&disk, Access::Write, STORE, &|_: &Resume| Ok(true));
+    let opened = open_runs(&disk, Access::Write, STORE, &|_: &Resume, _: Look| Ok(true));
     assert!(matches!(opened, Err(Error::Io { .. })));
     assert_eq!(files(&disk), [file(1, 10)].into());
 }
