@@ -414,8 +414,12 @@ fn damage_in_the_frame_where_the_newest_run_ends_is_found_by_opening() {
     let engine = open_small(&disk);
     fill(&engine, 1..=40);
     engine.close().unwrap();
+    let newest = runs(&disk).pop().unwrap();
+    let (_, last_position) = newest.trim_end_matches(".run").rsplit_once('-').unwrap();
+    let last_position: u64 = last_position.parse().unwrap();
     let frames = frames(&disk);
-    let last = frames.iter().rfind(|it| it.kind == FrameKind::Commit).unwrap();
+    let is_last = |it: &&Place| it.events > 0 && it.first + it.events > last_position;
+    let last = frames.iter().find(is_last).unwrap();
     edit(&disk, &last.path, |bytes| bytes[usize::try_from(last.end()).unwrap() - 16] ^= 0x40);
     assert_eq!(damage_of(Engine::open(disk.clone(), &small_tables())).offset, last.offset);
 }
