@@ -43,6 +43,7 @@ struct Place<D: Disk> {
 
 impl<D: Disk> Place<D> {
     /// Reads and verifies the event, and goes on behind it.
+    #[inline]
     fn read_event(&mut self, window_bytes: &mut u64) -> Result<RecordedEvent> {
         if self.window.len() < EVENT_HEADER_BYTES {
             self.take_window(window_bytes)?;
@@ -76,19 +77,29 @@ impl<D: Disk> PositionScan<D> {
     }
 
     fn read_next(&mut self) -> Result<RecordedEvent> {
-        let mut place = match self.place.take() {
+        let place = match &mut self.place {
             Some(place) if place.events_left > 0 => place,
-            // What follows a frame may be what is damaged: then only the index knows what is good.
-            Some(place) if !self.reader.is_damaged() => self.past_ended_frames(place)?,
-            _ => self.locate()?,
+            _ => {
+                let place = self.next_place()?;
+                self.place.insert(place)
+            }
         };
         let location = place.event;
         let event = place.read_event(&mut self.window_bytes)?;
-        if event.global_position() != self.next {
-            return Err(self.reader.misplaced(location));
+        match event.global_position() == self.next {
+            true => Ok(event),
+            false => Err(self.reader.misplaced(location)),
         }
-        self.place = Some(place);
-        Ok(event)
+    }
+
+    /// Finds the place of the next position where none is known or the frame has ended.
+    #[cold]
+    fn next_place(&mut self) -> Result<Place<D>> {
+        match self.place.take() {
+            // What follows a frame may be what is damaged: then only the index knows what is good.
+            Some(place) if !self.reader.is_damaged() => self.past_ended_frames(place),
+            _ => self.locate(),
+        }
     }
 
     /// Finds the place of the next position by the index.
@@ -148,8 +159,15 @@ impl<D: Disk> Iterator for PositionScan<D> {
         if self.next > self.last {
             return None;
         }
-        let event = self.read_next().map_err(|error| self.reader.lost_at(self.next, error));
-        self.next = self.next.next();
-        Some(event)
+        let event = self.read_next();
+        let position = self.next;
+        self.next = position.next();
+        match event {
+            Ok(event) => Some(Ok(event)),
+            Err(error) => {
+                self.place = None;
+                Some(Err(self.reader.lost_at(position, error)))
+            }
+        }
     }
 }

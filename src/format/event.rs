@@ -208,6 +208,7 @@ pub(super) fn stamp(own: &mut [u8], recorded_at: Timestamp, salt: Salt, location
 }
 
 /// Tells whether the checksum of an event matches; `own` is the event without padding.
+#[inline]
 pub(super) fn verifies(own: &[u8], salt: Salt, location: Location) -> bool {
     let mut body_crc = Hasher::new();
     body_crc.update(body(own));
@@ -219,16 +220,19 @@ pub(super) fn crc_of(own: &[u8]) -> u32 {
     EVENT_CRC.get_u32(own)
 }
 
+#[inline]
 fn body(own: &[u8]) -> &[u8] {
     own.get(EVENT_ID.offset..).unwrap_or_default()
 }
 
+#[inline]
 fn finish_crc(mut hasher: Hasher, own: &[u8]) -> u32 {
     hasher.update(own.get(EVENT_LENGTH.offset..EVENT_ID.offset).unwrap_or_default());
     hasher.finalize()
 }
 
 /// Verifies and decodes an event; `own` is the event without padding.
+#[inline]
 pub(crate) fn decode(own: Bytes, salt: Salt, location: Location) -> Result<RecordedEvent, Fault> {
     if own.len() < EVENT_HEADER.size {
         return Err(Fault::Short);
@@ -254,6 +258,7 @@ pub(crate) fn decode_first(
     }
 }
 
+#[inline]
 fn parts(own: &[u8]) -> Result<EventParts, Fault> {
     let flags = EVENT_FLAGS.get_u16(own);
     if flags & !KNOWN_EVENT_FLAGS != 0 {
@@ -315,6 +320,7 @@ fn parts(own: &[u8]) -> Result<EventParts, Fault> {
 const EVENT_ID_START: u16 = EVENT_ID.offset as u16;
 
 /// Holds a decoded event to the rules of names, which its checksum says nothing about.
+#[inline]
 fn check_names(own: &[u8], parts: &EventParts) -> Result<(), Fault> {
     let bytes = |span: ShortSpan| {
         let rest = own.get(span.start.into()..).unwrap_or_default();
@@ -342,6 +348,7 @@ fn check_names(own: &[u8], parts: &EventParts) -> Result<(), Fault> {
 }
 
 /// Holds bytes to the rules of a name.
+#[inline]
 fn check_name(bytes: &[u8], what: &'static str) -> Result<(), Fault> {
     if is_plain(bytes) && (1..=usize::from(u8::MAX)).contains(&bytes.len()) {
         return Ok(());
@@ -351,11 +358,13 @@ fn check_name(bytes: &[u8], what: &'static str) -> Result<(), Fault> {
 }
 
 /// Tells whether a name has the form of a UUID.
+#[inline]
 fn is_uuid(bytes: &[u8]) -> bool {
     let may_be = (32..=45).contains(&bytes.len());
     may_be && Uuid::try_parse_ascii(bytes).is_ok()
 }
 
+#[inline]
 fn check_tags(bytes: &[u8]) -> Result<(), Fault> {
     if is_plain(bytes) {
         return Ok(());

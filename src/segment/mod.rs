@@ -239,6 +239,7 @@ impl<F: DiskFile> Segment<F> {
     }
 
     /// Verifies and decodes the bytes of the event at a location.
+    #[inline]
     pub(crate) fn decode(&self, own: Bytes, location: Location) -> Result<RecordedEvent> {
         decode(own, self.header.salt, location)
             .map_err(|fault| self.fault(self.offset(location), &fault, "event"))
