@@ -59,16 +59,6 @@ impl Clock {
             Source::Manual(micros) => Timestamp::from_micros(micros.load(Ordering::SeqCst)),
         }
     }
-
-    /// Starts to measure how long something takes: by hand, where the clock is set by hand.
-    pub(crate) fn stopwatch(&self) -> Stopwatch {
-        match &self.0 {
-            Source::System => Stopwatch::start(),
-            Source::Manual(micros) => {
-                Stopwatch(Start::Manual(Arc::clone(micros), micros.load(Ordering::SeqCst)))
-            }
-        }
-    }
 }
 
 impl ClockHand {
@@ -89,26 +79,14 @@ impl fmt::Debug for Clock {
 
 /// Measures how long something takes; never used for times that are recorded.
 #[derive(Debug, Clone)]
-pub(crate) struct Stopwatch(Start);
-
-#[derive(Debug, Clone)]
-enum Start {
-    System(Instant),
-    Manual(Arc<AtomicI64>, i64),
-}
+pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
     pub(crate) fn start() -> Self {
-        Self(Start::System(Instant::now()))
+        Self(Instant::now())
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
-        match &self.0 {
-            Start::System(start) => start.elapsed(),
-            Start::Manual(micros, start) => {
-                let elapsed = micros.load(Ordering::SeqCst).saturating_sub(*start);
-                Duration::from_micros(u64::try_from(elapsed).unwrap_or_default())
-            }
-        }
+        self.0.elapsed()
     }
 }

@@ -20,7 +20,7 @@ use super::prepared::Keys;
 use super::reader::{Published, Reader};
 use super::rotation::Rotation;
 use crate::bugs::{self, Bug};
-use crate::clock::{Clock, Stopwatch};
+use crate::clock::Clock;
 use crate::error::{Error, PoisonCause};
 use crate::format::{
     Footer, FrameKind, Location, PackedFrame, Resume, SEGMENT_HEADER_BYTES, Stamp,
@@ -34,9 +34,10 @@ use crate::timestamp::Timestamp;
 /// Groups are padded to whole pages, so that a page that left the cache need not be read first.
 const PAGE_BYTES: u64 = 4096;
 
-/// Above this rate of filling a segment, in bytes a second, writing zeros ahead would only double
-/// what the device has to write.
-const BULK_BYTES_PER_SECOND: u128 = 100 << 20;
+/// Above this length of a usual write, writing zeros ahead would cost more than it spares: it doubles
+/// what the device has to write, and a long sync hardly notices that the system has to note which blocks
+/// of allocated space hold data.
+const ZEROS_WRITE_BYTES_MAX: u64 = 128 << 10;
 
 /// A frame on its way into the log.
 #[derive(Debug)]
@@ -171,8 +172,9 @@ pub(crate) struct Appender<D: Disk> {
     /// Whether a frame of this epoch is durable.
     has_begun: bool,
     recorded_at: Timestamp,
-    /// How long the active segment has been filling.
-    filling: Stopwatch,
+    /// Bytes that were written to the active segment since it was opened, and in how many writes, those
+    /// of mere marks not counted.
+    written: (u64, u64),
     buffer: Vec<u8>,
 }
 
@@ -194,7 +196,7 @@ impl<D: Disk> Appender<D> {
         end: LogEnd<D>,
     ) -> Self {
         let LogEnd { active, offset, tally, epoch, recorded_at } = end;
-        let (filling, buffer) = (clock.stopwatch(), Vec::new());
+        let (written, buffer) = ((0, 0), Vec::new());
         Self {
             reader,
             rotation,
@@ -206,7 +208,7 @@ impl<D: Disk> Appender<D> {
             epoch,
             has_begun: false,
             recorded_at,
-            filling,
+            written,
             buffer,
         }
     }
@@ -304,6 +306,9 @@ impl<D: Disk> Appender<D> {
             self.publish(frames, &places);
         }
         self.write_and_sync(end)?;
+        let has_events = frames.iter().any(|queued| queued.frame.event_count() > 0);
+        self.written.0 += end - self.offset;
+        self.written.1 += u64::from(has_events);
         self.offset = end;
         self.has_begun = true;
         self.active.set_readable(end);
@@ -363,9 +368,8 @@ impl<D: Disk> Appender<D> {
         if self.offset < header.size / 2 {
             return;
         }
-        let micros = self.filling.elapsed().as_micros().max(1);
-        let bytes_per_second = u128::from(self.offset) * 1_000_000 / micros;
-        let preallocation = match bytes_per_second > BULK_BYTES_PER_SECOND {
+        let (bytes, writes) = self.written;
+        let preallocation = match bytes / writes.max(1) > ZEROS_WRITE_BYTES_MAX {
             true => Preallocation::Space,
             false => Preallocation::Zeros,
         };
@@ -390,7 +394,7 @@ impl<D: Disk> Appender<D> {
         self.active = next;
         self.offset = SEGMENT_HEADER_BYTES as u64;
         self.tally = Tally::new();
-        self.filling = self.clock.stopwatch();
+        self.written = (0, 0);
         Ok(())
     }
 }

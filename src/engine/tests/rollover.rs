@@ -123,3 +123,20 @@ fn zeros_that_are_written_ahead_do_not_stay_in_the_cache() {
     let opening = disk.calls(Operation::Evict) - making_and_opening;
     assert_eq!(making_and_opening, opening + 1);
 }
+
+#[test]
+fn zeros_are_written_ahead_of_small_writes_and_not_of_large_ones() {
+    // Writes a little more than half of a segment, so that the next one is prepared and not yet needed.
+    let is_zeroed = |writes: u64, payload_bytes: usize| {
+        let disk = MemoryDisk::new();
+        let options = EngineOptions { segment_bytes: 1 << 20, ..options() };
+        let engine = Engine::open(disk.clone(), &options).unwrap();
+        let evicted = disk.calls(Operation::Evict);
+        append_all(&engine, 1..=writes, payload_bytes);
+        wait_until(|| disk.files().contains(&segment_path(2)));
+        disk.calls(Operation::Evict) > evicted
+    };
+    assert!(is_zeroed(160, 1_000));
+    assert!(is_zeroed(2, 100_000));
+    assert!(!is_zeroed(1, 150_000));
+}
