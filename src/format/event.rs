@@ -267,19 +267,18 @@ fn parts(own: &[u8]) -> Result<EventParts, Fault> {
     }
     let is_set = |flag: Flag| flags & flag.bit != 0;
     let mut cursor = Cursor { bytes: own, at: EVENT_HEADER.size };
-    let occurred_at = is_set(HAS_OCCURRED_AT).then(|| cursor.take_i64()).transpose()?;
-    let event_version = is_set(HAS_EVENT_VERSION).then(|| cursor.take_u32()).transpose()?;
-    let correlation_id = is_set(HAS_CORRELATION_ID).then(|| cursor.take_uuid()).transpose()?;
-    let causation_id = is_set(HAS_CAUSATION_ID).then(|| cursor.take_uuid()).transpose()?;
+    let occurred_at = cursor.take_if(is_set(HAS_OCCURRED_AT), Cursor::take_i64)?;
+    let event_version = cursor.take_if(is_set(HAS_EVENT_VERSION), Cursor::take_u32)?;
+    let correlation_id = cursor.take_if(is_set(HAS_CORRELATION_ID), Cursor::take_uuid)?;
+    let causation_id = cursor.take_if(is_set(HAS_CAUSATION_ID), Cursor::take_uuid)?;
     let aggregate_type = cursor.take_short(EVENT_AGGREGATE_TYPE_LENGTH.get_u16(own))?;
     let id_length = EVENT_AGGREGATE_ID_LENGTH.get_u16(own);
     let aggregate_id = cursor.take_id(is_set(AGGREGATE_ID_IS_UUID), Some(id_length))?;
     let event_type = cursor.take_short(EVENT_TYPE_LENGTH.get_u16(own))?;
-    let mut optional_id = |has: Flag, is_uuid: Flag| {
-        is_set(has).then(|| cursor.take_id(is_set(is_uuid), None)).transpose()
-    };
-    let tenant = optional_id(HAS_TENANT, TENANT_IS_UUID)?;
-    let actor = optional_id(HAS_ACTOR, ACTOR_IS_UUID)?;
+    let tenant_is_uuid = is_set(TENANT_IS_UUID);
+    let tenant = cursor.take_if(is_set(HAS_TENANT), |it| it.take_id(tenant_is_uuid, None))?;
+    let actor_is_uuid = is_set(ACTOR_IS_UUID);
+    let actor = cursor.take_if(is_set(HAS_ACTOR), |it| it.take_id(actor_is_uuid, None))?;
     let tags = match is_set(HAS_TAGS) {
         true => cursor.take_chunk().map(u16::from_le_bytes).and_then(|it| cursor.take_short(it))?,
         false => ShortSpan::default(),
@@ -383,7 +382,21 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
+    /// Takes a part that is there only if a flag is set.
+    #[inline(always)]
+    fn take_if<T>(
+        &mut self,
+        is_there: bool,
+        take: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<Option<T>, Fault> {
+        match is_there {
+            true => take(self).map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// Moves on by a length, and returns where that began.
+    #[inline(always)]
     fn pass(&mut self, length: usize) -> Result<usize, Fault> {
         let start = self.at;
         let end = start.checked_add(length).filter(|end| *end <= self.bytes.len());
@@ -391,16 +404,19 @@ impl Cursor<'_> {
         Ok(start)
     }
 
+    #[inline(always)]
     fn take(&mut self, length: u32) -> Result<Span, Fault> {
         let start = u32::try_from(self.pass(length as usize)?);
         start.map(|start| Span { start, length }).map_err(|_| Fault::Invalid("length"))
     }
 
+    #[inline(always)]
     fn take_short(&mut self, length: u16) -> Result<ShortSpan, Fault> {
         let start = u16::try_from(self.pass(length.into())?);
         start.map(|start| ShortSpan { start, length }).map_err(|_| Fault::Invalid("length"))
     }
 
+    #[inline(always)]
     fn take_chunk<const WIDTH: usize>(&mut self) -> Result<[u8; WIDTH], Fault> {
         let chunk = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<WIDTH>());
         let chunk = *chunk.ok_or(Fault::Invalid("length"))?;
@@ -408,14 +424,17 @@ impl Cursor<'_> {
         Ok(chunk)
     }
 
+    #[inline(always)]
     fn take_i64(&mut self) -> Result<i64, Fault> {
         self.take_chunk().map(i64::from_le_bytes)
     }
 
+    #[inline(always)]
     fn take_u32(&mut self) -> Result<u32, Fault> {
         self.take_chunk().map(u32::from_le_bytes)
     }
 
+    #[inline(always)]
     fn take_uuid(&mut self) -> Result<u16, Fault> {
         self.take_short(UUID_BYTES).map(|span| span.start)
     }
