@@ -32,7 +32,7 @@ impl Workload {
     }
 
     pub(crate) fn event(&self, number: u64) -> NewEvent {
-        let mut event = NewEvent::new("ItemAdded", payload(number)).id(event_id(number));
+        let mut event = NewEvent::with_id(event_id(number), "ItemAdded", payload(number));
         if number.is_multiple_of(10) {
             event = event.tag("common");
             if number.is_multiple_of(self.events / RARE_EVENTS) {

@@ -48,8 +48,27 @@ pub struct NewEvent {
 impl NewEvent {
     /// Makes an event of a type with a payload, and a new event id.
     pub fn new(event_type: impl Into<String>, payload: impl Into<Bytes>) -> Self {
+        Self::with_id(EventId::generate(), event_type, payload)
+    }
+
+    /// As [`new`](Self::new), with an event id that is known, such as one derived from the input so that
+    /// importing twice is harmless.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use annals::{EventId, NewEvent};
+    ///
+    /// let id = EventId::generate();
+    /// assert_eq!(NewEvent::with_id(id, "Created", "tea"), NewEvent::new("Created", "tea").id(id));
+    /// ```
+    pub fn with_id(
+        event_id: impl Into<EventId>,
+        event_type: impl Into<String>,
+        payload: impl Into<Bytes>,
+    ) -> Self {
         Self {
-            event_id: EventId::generate(),
+            event_id: event_id.into(),
             event_type: event_type.into(),
             event_version: 1,
             occurred_at: None,
@@ -104,7 +123,7 @@ impl NewEvent {
         Ok(Self::new(event_type, payload).content_type(ContentType::Json))
     }
 
-    /// Sets the event id, such as one derived from the input so that importing twice is harmless.
+    /// Sets the event id; [`with_id`](Self::with_id) spares making one first.
     #[must_use]
     pub fn id(self, event_id: impl Into<EventId>) -> Self {
         Self { event_id: event_id.into(), ..self }

@@ -77,8 +77,7 @@ fn stream_id(stream: Stream) -> StreamId {
 }
 
 fn new_event(event: Event) -> NewEvent {
-    NewEvent::new(event.event_type, event.payload)
-        .id(EventId::from_uuid(event.id))
+    NewEvent::with_id(EventId::from_uuid(event.id), event.event_type, event.payload)
         .occurred_at(Timestamp::from_micros(event.occurred_at))
 }
 
