@@ -192,7 +192,7 @@ pub(crate) fn start_merging<D: Disk>(
     std::thread::Builder::new().name("annals-merge".to_owned()).spawn(move || {
         while bell.next(|| 0) != Call::Stop {
             // A failure leaves more runs than there could be; the next call tries again.
-            while matches!(index.merge_once(Pace::Half), Ok(true)) {}
+            while matches!(index.merge_once(Pace::Aside), Ok(true)) {}
         }
     })
 }

@@ -41,37 +41,66 @@ impl From<io::Error> for MergeError {
 pub(crate) enum Pace {
     /// As fast as it can: somebody waits for it.
     Full,
-    /// Half the time at rest, so that appends find a processor and the device.
-    Half,
+    /// At rest most of the time while events come in, so that appends find a processor and the device.
+    Aside,
 }
 
 /// Steps that are taken between two looks at the clock.
 const STEPS: u32 = 1024;
 
-/// How long a merge at half its pace works before it rests, at least, and how long it rests at most.
+/// How long a merge aside works before it may rest, at least, and how long it rests at most.
 const WORK_MIN: Duration = Duration::from_millis(2);
 const REST_MAX: Duration = Duration::from_millis(20);
+/// How much longer than it worked it rests.
+const REST_SHARE: u32 = 3;
+/// With more runs than these a merge does not rest: every one of them is an open file, and every
+/// question asks them all. A settled index of four thousand million events has fewer.
+const RUNS_AT_REST_MAX: usize = 32;
+
+/// What goes on in the index that a merge is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Activity {
+    /// The last position that was indexed.
+    pub(crate) newest: GlobalPosition,
+    pub(crate) runs: usize,
+}
+
+/// Returns how long a merge rests after it has worked for a time, by what went on meanwhile.
+fn rest_after(worked: Duration, before: Activity, now: Activity) -> Duration {
+    match before.newest == now.newest || now.runs > RUNS_AT_REST_MAX {
+        true => Duration::ZERO,
+        false => (worked * REST_SHARE).min(REST_MAX),
+    }
+}
 
 /// Ends a merge when the store is closing, and lets it rest.
-struct Pacer<'a> {
+pub(crate) struct Pacer<'a> {
     pace: Pace,
     is_stopped: &'a AtomicBool,
+    activity: &'a dyn Fn() -> Activity,
     steps: u32,
     at_work: Stopwatch,
+    before: Activity,
 }
 
 impl<'a> Pacer<'a> {
-    fn new(pace: Pace, is_stopped: &'a AtomicBool) -> Self {
-        Self { pace, is_stopped, steps: 0, at_work: Stopwatch::start() }
+    pub(crate) fn new(
+        pace: Pace,
+        is_stopped: &'a AtomicBool,
+        activity: &'a dyn Fn() -> Activity,
+    ) -> Self {
+        let (at_work, before) = (Stopwatch::start(), activity());
+        Self { pace, is_stopped, activity, steps: 0, at_work, before }
     }
 
     fn go_on(&mut self) -> Result<(), MergeError> {
         self.steps = self.steps.wrapping_add(1);
-        if self.pace == Pace::Half && self.steps.is_multiple_of(STEPS) {
+        if self.pace == Pace::Aside && self.steps.is_multiple_of(STEPS) {
             let worked = self.at_work.elapsed();
             if worked >= WORK_MIN {
-                std::thread::sleep(worked.min(REST_MAX));
-                self.at_work = Stopwatch::start();
+                let now = (self.activity)();
+                std::thread::sleep(rest_after(worked, self.before, now));
+                (self.at_work, self.before) = (Stopwatch::start(), now);
             }
         }
         match self.is_stopped.load(Ordering::Relaxed) {
@@ -121,10 +150,8 @@ pub(crate) fn merge<D: Disk>(
     disk: &D,
     store_id: Uuid,
     inputs: &[&Run<D::File>],
-    pace: Pace,
-    is_stopped: &AtomicBool,
+    pacer: &mut Pacer<'_>,
 ) -> Result<Interval, MergeError> {
-    let mut pacer = Pacer::new(pace, is_stopped);
     let (Some(oldest), Some(newest)) = (inputs.first(), inputs.last()) else {
         return Err(MergeError::Output(io::Error::other("there is nothing to merge")));
     };
@@ -134,7 +161,7 @@ pub(crate) fn merge<D: Disk>(
         last_position: newest.header().last_position,
         base: oldest.header().base,
         resume: newest.header().resume,
-        key_count: count_keys(inputs, &mut pacer)?,
+        key_count: count_keys(inputs, pacer)?,
         id_times: id_times_of(inputs),
     };
     let mut writer = RunWriter::create(disk, &plan)?;
@@ -253,4 +280,41 @@ fn push_merged<D: Disk>(
         })
     });
     writer.push_term(TermHash::new(hash), count, postings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(newest: u64, runs: usize) -> Activity {
+        Activity { newest: GlobalPosition::new(newest), runs }
+    }
+
+    #[test]
+    fn a_merge_rests_while_events_come_in_unless_runs_pile_up() {
+        let worked = Duration::from_millis(3);
+        assert_eq!(rest_after(worked, at(7, 5), at(8, 5)), worked * 3);
+        assert_eq!(rest_after(worked, at(7, 5), at(7, 5)), Duration::ZERO);
+        assert_eq!(rest_after(worked, at(7, 32), at(8, 32)), worked * 3);
+        assert_eq!(rest_after(worked, at(7, 32), at(8, 33)), Duration::ZERO);
+        assert_eq!(rest_after(worked * 10, at(7, 5), at(8, 5)), REST_MAX);
+    }
+
+    #[test]
+    fn what_goes_on_is_looked_at_after_every_piece_of_work() {
+        let looks = std::cell::Cell::new(0);
+        let activity = || {
+            looks.set(looks.get() + 1);
+            at(7, 5)
+        };
+        let is_stopped = AtomicBool::new(false);
+        let mut pacer = Pacer::new(Pace::Aside, &is_stopped, &activity);
+        let start = Stopwatch::start();
+        while start.elapsed() < WORK_MIN * 3 {
+            pacer.go_on().unwrap();
+        }
+        assert!(looks.get() >= 2);
+        is_stopped.store(true, Ordering::Relaxed);
+        assert!(matches!(pacer.go_on(), Err(MergeError::Stopped)));
+    }
 }

@@ -54,7 +54,7 @@ use crate::io::{Disk, DiskFile};
 use crate::position::GlobalPosition;
 use memtable::Memtable;
 pub(crate) use merge::Pace;
-use merge::{MergeError, merge, write_table};
+use merge::{Activity, MergeError, Pacer, merge, write_table};
 use run::{Interval, Run, Unusable};
 use runs::{IsCurrent, counts_of, due, fit_one_run, mergeable, open_runs, remove_runs};
 
@@ -356,7 +356,12 @@ impl<D: Disk> Index<D> {
         pace: Pace,
     ) -> Result<Arc<Run<D::File>>, MergeError> {
         let borrowed: Vec<&Run<D::File>> = inputs.iter().map(Arc::as_ref).collect();
-        let interval = merge(disk, self.store_id, &borrowed, pace, &self.is_closing)?;
+        let activity = || {
+            let parts = self.parts();
+            Activity { newest: parts.active.last_position(), runs: parts.sealed.len() }
+        };
+        let mut pacer = Pacer::new(pace, &self.is_closing, &activity);
+        let interval = merge(disk, self.store_id, &borrowed, &mut pacer)?;
         let run = Run::open(disk, self.store_id, interval).map_err(io::Error::from)?;
         Ok(Arc::new(run))
     }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::format::{IdTime, IdTimes, Location, Resume};
 use crate::index::memtable::{Entry, Memtable};
-use crate::index::merge::{Pace, write_table};
+use crate::index::merge::write_table;
 use crate::index::run::Run;
 use crate::index::term::{EventTerms, TermHash};
 use crate::io::{Disk, MemoryDisk};

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::Result;
 use crate::index::term::TermList;
-use crate::index::{Access, Index, LogSource, Look, RunCheck};
+use crate::index::{Access, Index, LogSource, Look, Pace, RunCheck};
 use crate::io::Operation;
 
 /// Events of a memtable.

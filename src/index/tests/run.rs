@@ -7,7 +7,7 @@ use crate::format::{
     BlockBuilder, FILTER_BLOCK_BYTES, LIST_COUNT_BYTES, RUN_PAGE_BYTES, RunHeader, decode_block,
     filter_may_hold, range_of,
 };
-use crate::index::merge::merge;
+use crate::index::merge::{Activity, Pace, Pacer, merge};
 use crate::index::run_writer::{Plan, RunWriter};
 use std::sync::atomic::AtomicBool;
 
@@ -199,6 +199,10 @@ fn disk_bytes(disk: &MemoryDisk, contents: &Contents) -> Vec<u8> {
     disk.bytes_of(&disk.files()[0]).unwrap()
 }
 
+fn pacer(is_stopped: &AtomicBool) -> Pacer<'_> {
+    Pacer::new(Pace::Full, is_stopped, &|| Activity { newest: GlobalPosition::ZERO, runs: 0 })
+}
+
 /// Writes the parts of a part between cuts, merges them, and returns the file.
 fn merged(contents: &Contents, cuts: &[usize]) -> (MemoryDisk, Vec<u8>) {
     let disk = MemoryDisk::new();
@@ -207,7 +211,7 @@ fn merged(contents: &Contents, cuts: &[usize]) -> (MemoryDisk, Vec<u8>) {
     let runs = starts.zip(ends).map(|(start, end)| contents.slice(start, end).write(&disk));
     let runs: Vec<_> = runs.collect();
     let inputs: Vec<_> = runs.iter().collect();
-    let (first, last) = merge(&disk, STORE, &inputs, Pace::Full, &AtomicBool::new(false)).unwrap();
+    let (first, last) = merge(&disk, STORE, &inputs, &mut pacer(&AtomicBool::new(false))).unwrap();
     let name = crate::index::run::name(first, last);
     let bytes = disk.bytes_of(&name).unwrap();
     (disk, bytes)
@@ -235,7 +239,7 @@ fn a_merge_that_is_stopped_leaves_no_file_of_its_own() {
     let runs = [contents.slice(0, 50).write(&disk), contents.slice(50, 100).write(&disk)];
     let before = files(&disk);
     let inputs: Vec<_> = runs.iter().collect();
-    assert!(merge(&disk, STORE, &inputs, Pace::Full, &AtomicBool::new(true)).is_err());
+    assert!(merge(&disk, STORE, &inputs, &mut pacer(&AtomicBool::new(true))).is_err());
     assert_eq!(files(&disk), before);
 }
 
