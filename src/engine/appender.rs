@@ -172,8 +172,8 @@ pub(crate) struct Appender<D: Disk> {
     /// Whether a frame of this epoch is durable.
     has_begun: bool,
     recorded_at: Timestamp,
-    /// Bytes that were written to the active segment since it was opened, and in how many writes, those
-    /// of mere marks not counted.
+    /// Bytes that were written to the active segment since it was opened, and in how many writes: of
+    /// those with events, for a mark says nothing of how a store is used.
     written: (u64, u64),
     buffer: Vec<u8>,
 }
@@ -306,9 +306,10 @@ impl<D: Disk> Appender<D> {
             self.publish(frames, &places);
         }
         self.write_and_sync(end)?;
-        let has_events = frames.iter().any(|queued| queued.frame.event_count() > 0);
-        self.written.0 += end - self.offset;
-        self.written.1 += u64::from(has_events);
+        if frames.iter().any(|queued| queued.frame.event_count() > 0) {
+            self.written.0 += end - self.offset;
+            self.written.1 += 1;
+        }
         self.offset = end;
         self.has_begun = true;
         self.active.set_readable(end);
@@ -365,11 +366,11 @@ impl<D: Disk> Appender<D> {
     /// Asks for the next segment once the active one is half full.
     fn prepare_next(&self) {
         let header = self.active.header();
-        if self.offset < header.size / 2 {
+        let (bytes, writes) = self.written;
+        if self.offset < header.size / 2 || writes == 0 {
             return;
         }
-        let (bytes, writes) = self.written;
-        let preallocation = match bytes / writes.max(1) > ZEROS_WRITE_BYTES_MAX {
+        let preallocation = match bytes / writes > ZEROS_WRITE_BYTES_MAX {
             true => Preallocation::Space,
             false => Preallocation::Zeros,
         };

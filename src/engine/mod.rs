@@ -150,7 +150,6 @@ impl<D: Disk> Engine<D> {
             return Err(damage.clone().into());
         }
         tail::cut(&directory.root, &directory.log, &mut walked)?;
-        tail::forget(&walked)?;
         tail::write_again(&walked)?;
         Self::start(directory, index, walked, options)
     }

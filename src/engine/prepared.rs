@@ -1,4 +1,8 @@
-//! A commit, encoded and hashed before the lock of the commit queue is taken.
+//! A commit, encoded and hashed: what takes long and needs nothing of the store.
+//!
+//! Done before the lock of the commit queue is taken. Only a commit of which some events are recorded
+//! already is prepared anew under it, when it is known which ones. Versions and positions come later:
+//! here every event that is written has one list of terms, and every append one head, in their order.
 
 use std::sync::Arc;
 

@@ -93,7 +93,6 @@ impl<D: Disk> PositionScan<D> {
     }
 
     /// Finds the place of the next position where none is known or the frame has ended.
-    #[cold]
     fn next_place(&mut self) -> Result<Place<D>> {
         match self.place.take() {
             // What follows a frame may be what is damaged: then only the index knows what is good.

@@ -11,7 +11,8 @@ use crate::segment::{self, Scan, Scanned, Segment};
 
 /// Tells whether the log has the frame behind which an indexed part of it ends.
 ///
-/// Its header tells it from every other frame; whether all of it is sound is seen when it is read.
+/// Its header alone tells it from every other frame; that all of it is sound is known after a look at
+/// the whole.
 pub(crate) fn has_frame(disk: &impl Disk, resume: &Resume, look: Look) -> Result<bool> {
     if bugs::on(Bug::StaleRunTaken) {
         return Ok(true);

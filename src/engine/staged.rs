@@ -64,7 +64,7 @@ impl Staged {
     }
 
     /// Brings the tables up to date.
-    pub(crate) fn note(&mut self) {
+    fn note(&mut self) {
         let new = self.commits.iter().enumerate().skip(self.noted);
         for (commit, staged) in new {
             self.ids.extend(staged.keys.terms.event_ids().map(|(id, _)| id));
@@ -120,10 +120,6 @@ impl Staged {
     }
 }
 
-fn stream_of<'a>(commits: &'a [StagedCommit], newest: &Newest) -> Option<&'a StreamId> {
-    commits.get(newest.commit)?.commit.appends.get(newest.append).map(|append| &append.stream)
-}
-
 /// What a commit depends on has to become durable before it can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unclear;
@@ -155,6 +151,10 @@ pub(crate) fn staged_versions(
         }
     }
     Ok(versions)
+}
+
+fn stream_of<'a>(commits: &'a [StagedCommit], newest: &Newest) -> Option<&'a StreamId> {
+    commits.get(newest.commit)?.commit.appends.get(newest.append).map(|append| &append.stream)
 }
 
 /// The events of a commit that are written, each with its stream.
@@ -352,9 +352,9 @@ mod tests {
         let groups = [&mut in_flight, &mut gathering];
         let seen = staged_versions(groups, &checks_only, &prepared);
         assert_eq!(seen, Ok(vec![Some(StreamVersion::new(5))]));
-        // All ids share four hashes, so a few of them are sure to meet one that is staged.
-        (6..40).for_each(|version| stage(&mut gathering, &[(&one, version)]));
         let (commit, prepared) = commit_to(&[&one]);
+        let keys = Prepared::of(&commit, &hasher, &Limits::default(), None).unwrap().keys;
+        in_flight.add(commit.clone(), Vec::new(), Arc::new(keys));
         let seen = staged_versions([&mut in_flight, &mut gathering], &commit, &prepared);
         assert_eq!(seen, Err(Unclear));
     }

@@ -106,13 +106,6 @@ fn zero<F: DiskFile>(segment: &Segment<F>, cut: &Cut) -> Result<()> {
     segment.file().sync_data().map_err(failed)
 }
 
-/// Drops from the cache what was read of the active segment: the system caches what is read in a row in
-/// large pieces, and would write the whole piece out for every small commit.
-pub(crate) fn forget<D: Disk>(walked: &Walked<D>) -> Result<()> {
-    let Some(active) = walked.segments.last() else { return Ok(()) };
-    active.file().evict().map_err(|source| Error::io("evict", active.path(), source))
-}
-
 /// Writes again what only its own frames vouch for: the last group, and a footer that no frame
 /// follows.
 pub(crate) fn write_again<D: Disk>(walked: &Walked<D>) -> Result<()> {
@@ -128,7 +121,7 @@ pub(crate) fn write_again<D: Disk>(walked: &Walked<D>) -> Result<()> {
                 copy_over(segment, start, footer.end)?;
                 copy_over(segment, header.footer_offset(), header.size)?;
             }
-            None => copy_over(segment, start, walked.offset)?,
+            None => rewrite_end(segment, start, walked.offset)?,
         }
         let failed = |source| Error::io("sync", segment.path(), source);
         if !bugs::on(Bug::RewrittenUnsynced) {
@@ -136,6 +129,21 @@ pub(crate) fn write_again<D: Disk>(walked: &Walked<D>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Writes the end of the active segment again. If that is little, what was read of the segment leaves the
+/// cache in between: the system caches what is read in a row in large pieces, and would write the whole
+/// piece out for this and for every small commit in it. The bytes are at hand by then, for the disk may
+/// not have them.
+fn rewrite_end<F: DiskFile>(segment: &Segment<F>, start: u64, end: u64) -> Result<()> {
+    if end.saturating_sub(start) > PIECE_BYTES {
+        return copy_over(segment, start, end);
+    }
+    let failed = |source| Error::io("write again", segment.path(), source);
+    let mut bytes = piece(start, end);
+    segment.read(&mut bytes, start)?;
+    segment.file().evict().map_err(failed)?;
+    segment.file().write_all_at(&bytes, start).map_err(failed)
 }
 
 fn copy_over<F: DiskFile>(segment: &Segment<F>, start: u64, end: u64) -> Result<()> {
@@ -152,7 +160,7 @@ fn copy_over<F: DiskFile>(segment: &Segment<F>, start: u64, end: u64) -> Result<
 
 /// Returns room for the next bytes before an end.
 fn piece(offset: u64, end: u64) -> Vec<u8> {
-    vec![0; (end - offset).min(PIECE_BYTES) as usize]
+    vec![0; end.saturating_sub(offset).min(PIECE_BYTES) as usize]
 }
 
 /// Renames a segment that holds nothing and can not be used, so that its number is free.

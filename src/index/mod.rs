@@ -155,7 +155,6 @@ impl<D: Disk> Part<D> {
 impl<D: Disk> Index<D> {
     /// Opens the runs that are there. What they do not cover is to be added: first the gaps, by
     /// [`fill_gaps`](Self::fill_gaps), then the events behind [`resume`](Self::resume).
-    ///
     pub(crate) fn open(
         disk: Option<D>,
         access: Access,

@@ -111,7 +111,8 @@ fn open_widest<D: Disk>(
     sound_at_their_ends(runs, is_current)
 }
 
-/// Leaves out runs behind which the log would be walked from a frame that is not sound.
+/// Leaves out runs behind which the log would be walked from a frame that is not sound. Narrower runs
+/// within one that is left out are not tried: there are some only after an interrupted merge.
 fn sound_at_their_ends<F: DiskFile>(
     runs: Vec<Arc<Run<F>>>,
     is_current: IsCurrent<'_>,

@@ -49,8 +49,12 @@ fn set_firsts(appends: &[StreamAppend], alike: &[(u64, usize)], firsts: &mut [us
     let mut streams: Vec<usize> = Vec::new();
     for (_, index) in alike {
         match streams.iter().find(|first| stream_of(**first) == stream_of(*index)) {
-            Some(first) => firsts.iter_mut().skip(*index).take(1).for_each(|it| *it = *first),
             None => streams.push(*index),
+            Some(first) => {
+                if let Some(place) = firsts.get_mut(*index) {
+                    *place = *first;
+                }
+            }
         }
     }
 }

@@ -408,20 +408,45 @@ fn a_damaged_mark_is_refused_every_time_though_runs_were_written_on_the_way() {
     }
 }
 
+/// Returns the frame with the last event of a run.
+fn frame_at_the_end_of(disk: &MemoryDisk, run: &str) -> Place {
+    let (_, last) = run.trim_end_matches(".run").rsplit_once('-').unwrap();
+    let last: u64 = last.parse().unwrap();
+    let is_it = |it: &Place| it.events > 0 && it.first + it.events > last;
+    frames(disk).into_iter().find(is_it).unwrap()
+}
+
+/// Damages the last event of a frame.
+fn damage_end(disk: &MemoryDisk, frame: &Place) {
+    edit(disk, &frame.path, |bytes| bytes[usize::try_from(frame.end()).unwrap() - 16] ^= 0x40);
+}
+
 #[test]
 fn damage_in_the_frame_where_the_newest_run_ends_is_found_by_opening() {
     let disk = MemoryDisk::new();
     let engine = open_small(&disk);
     fill(&engine, 1..=40);
     engine.close().unwrap();
-    let newest = runs(&disk).pop().unwrap();
-    let (_, last_position) = newest.trim_end_matches(".run").rsplit_once('-').unwrap();
-    let last_position: u64 = last_position.parse().unwrap();
-    let frames = frames(&disk);
-    let is_last = |it: &&Place| it.events > 0 && it.first + it.events > last_position;
-    let last = frames.iter().find(is_last).unwrap();
-    edit(&disk, &last.path, |bytes| bytes[usize::try_from(last.end()).unwrap() - 16] ^= 0x40);
-    assert_eq!(damage_of(Engine::open(disk.clone(), &small_tables())).offset, last.offset);
+    let frame = frame_at_the_end_of(&disk, &runs(&disk).pop().unwrap());
+    damage_end(&disk, &frame);
+    assert_eq!(damage_of(Engine::open(disk.clone(), &small_tables())).offset, frame.offset);
+}
+
+#[test]
+fn damage_in_the_frame_where_an_earlier_run_ends_is_found_by_reading() {
+    let disk = MemoryDisk::new();
+    let engine = open_small(&disk);
+    fill(&engine, 1..=40);
+    engine.close().unwrap();
+    let before = runs(&disk);
+    assert!(before.len() > 1);
+    let frame = frame_at_the_end_of(&disk, &before[0]);
+    damage_end(&disk, &frame);
+    let engine = open_small(&disk);
+    assert_eq!(runs(&disk), before);
+    let last = GlobalPosition::new(frame.first + frame.events - 1);
+    let damage = damage_of(engine.reader().event_at(last).map(drop));
+    assert_eq!((damage.first_lost, damage.file), (Some(last), frame.path.into()));
 }
 
 /// Gives a new store a key with which many terms share a hash.
