@@ -9,6 +9,7 @@ use crate::engine::{Durability, Engine, EngineOptions, Severity, Workers};
 use crate::error::{Error, Result};
 use crate::event::NewEvent;
 use crate::format::{Location, PackedFrame, SEGMENT_HEADER_BYTES, SegmentHeader, Stamp};
+use crate::io::{Crash, Failure, SimulatedDisk};
 use crate::io::{MemoryDisk, Operation};
 use crate::limits::{Limits, SEGMENT_BYTES_MIN};
 use crate::position::{GlobalPosition, StreamVersion};
@@ -233,6 +234,36 @@ fn a_commit_whose_sync_failed_is_written_again_before_it_is_believed() {
     assert!(matches!(open(&disk, SEGMENT_BYTES_MIN), Err(Error::Io { .. })));
     let engine = open(&disk, SEGMENT_BYTES_MIN).unwrap();
     assert_eq!(engine.reader().durable().get(), 2);
+}
+
+/// Recovery once read what it wrote again after it had dropped the cache once more. A page that was held
+/// there by a map, and was let go meanwhile, then came from the disk, which never had it.
+#[test]
+fn a_commit_whose_page_leaves_the_cache_during_an_opening_is_written_again_all_the_same() {
+    let options = EngineOptions { workers: Workers::Caller, ..options(SEGMENT_BYTES_MIN).0 };
+    let append = |engine: &Engine<SimulatedDisk>| {
+        let events = vec![NewEvent::new("Noted", "text")];
+        engine.commit(Commit::new().append(&task(), ExpectedVersion::Any, events))
+    };
+    let disk = SimulatedDisk::new();
+    let engine = Engine::open(disk.clone(), &options).unwrap();
+    append(&engine).unwrap();
+    // The write, and then the sync.
+    disk.fail(Failure { after: 2, calls: 1, kind: ErrorKind::Other, is_partial: false });
+    assert!(matches!(append(&engine), Err(Error::OutcomeUnknown { .. })));
+    let unsynced = disk.now();
+    let mut shown = Vec::new();
+    for evictions in 0..4 {
+        let disk = unsynced.killed();
+        disk.hold_cache(evictions);
+        let engine = Engine::open(disk.clone(), &options).unwrap();
+        let durable = engine.reader().durable();
+        shown.push(durable.get());
+        let engine = Engine::open(disk.now().crashed(Crash::Nothing), &options).unwrap();
+        assert_eq!(engine.reader().durable(), durable, "held for {evictions} evictions");
+        assert!(engine.reader().event_at(durable).is_ok());
+    }
+    assert_eq!(shown, [1, 2, 2, 2], "as long as it is held the commit is there");
 }
 
 /// The runs of lost events are made again up to the last of them. That walk stopped where the footer of

@@ -125,8 +125,8 @@ struct Machine {
     moments: Option<Vec<Moment>>,
     /// The most bytes that one read or write moves.
     bytes_per_call_max: usize,
-    /// Whether the cache can not be dropped, as when another process has the files mapped.
-    is_cache_held: bool,
+    /// How often the cache can not be dropped, as while another process has the files mapped.
+    evictions_in_vain: u32,
 }
 
 impl SimulatedDisk {
@@ -144,7 +144,7 @@ impl SimulatedDisk {
             failure: None,
             moments: None,
             bytes_per_call_max: usize::MAX,
-            is_cache_held: false,
+            evictions_in_vain: 0,
         };
         let machine = Arc::new(Mutex::new(machine));
         Self { machine, directory: 0, path: Path::new("/simulated").into() }
@@ -192,9 +192,9 @@ impl SimulatedDisk {
         self.machine.lock().bytes_per_call_max = most;
     }
 
-    /// Lets nobody drop the cache.
-    pub fn hold_cache(&self) {
-        self.machine.lock().is_cache_held = true;
+    /// Lets so many attempts to drop a file's cache be in vain; `u32::MAX` stands for all.
+    pub fn hold_cache(&self, evictions: u32) {
+        self.machine.lock().evictions_in_vain = evictions;
     }
 
     /// Returns what the disk holds now, as after a call.
@@ -207,7 +207,7 @@ impl SimulatedDisk {
     /// disk has not.
     pub fn behind_cache(&self) -> Moment {
         let mut now = self.now();
-        if !self.machine.lock().is_cache_held {
+        if self.machine.lock().evictions_in_vain == 0 {
             let diverged = now.files.files.iter_mut().filter(|file| file.is_diverged);
             diverged.for_each(|file| Arc::make_mut(file).evict());
         }
@@ -568,8 +568,12 @@ impl DiskFile for SimulatedFile {
 
     fn evict(&self) -> Result<()> {
         let mut machine = self.machine();
-        if !machine.is_cache_held && machine.files.files[self.file].is_diverged {
-            machine.file_mut(self.file).evict();
+        match machine.evictions_in_vain {
+            0 if machine.files.files[self.file].is_diverged => {
+                machine.file_mut(self.file).evict();
+            }
+            0 | u32::MAX => {}
+            _ => machine.evictions_in_vain -= 1,
         }
         Ok(())
     }

@@ -128,14 +128,17 @@ fn a_failed_sync_forgets_and_the_next_one_does_not_make_up_for_it() {
 }
 
 #[test]
-fn a_cache_that_is_held_is_not_dropped() {
+fn a_cache_that_is_held_is_not_dropped_before_it_is_let_go() {
     let (disk, file) = disk_with(b"old");
     file.write_all_at(b"new", 0).unwrap();
     disk.fail(ONCE);
     assert!(file.sync_data().is_err());
-    disk.hold_cache();
+    disk.hold_cache(2);
+    file.evict().unwrap();
     file.evict().unwrap();
     assert_eq!(contents(&file), b"new");
+    file.evict().unwrap();
+    assert_eq!(contents(&file), b"old");
 }
 
 #[test]

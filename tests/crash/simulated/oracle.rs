@@ -150,7 +150,7 @@ pub(crate) fn shows_lastingly(
     settings: &Settings,
     chance: &mut Chance,
 ) -> Verdict {
-    if settings.is_cache_held {
+    if settings.evictions_in_vain > 0 {
         // Nothing can be written again by who only reads: what the cache alone has is shown.
         return Ok(());
     }

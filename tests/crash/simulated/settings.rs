@@ -12,8 +12,9 @@ pub(crate) struct Settings {
     pub(crate) clock: Clock,
     /// The most bytes that a call moves.
     pub(crate) bytes_per_call_max: usize,
-    /// Whether another process has the files mapped, so that no cache can be dropped.
-    pub(crate) is_cache_held: bool,
+    /// How often no cache can be dropped because another process has the files mapped: `u32::MAX` stands
+    /// for always.
+    pub(crate) evictions_in_vain: u32,
 }
 
 impl Settings {
@@ -26,7 +27,10 @@ impl Settings {
                 true => 50 + chance.below(2000),
                 false => usize::MAX,
             },
-            is_cache_held: chance.once_in(8),
+            evictions_in_vain: match chance.once_in(8) {
+                true => chance.pick(&[1, 2, 3, 4, u32::MAX, u32::MAX]),
+                false => 0,
+            },
         }
     }
 
@@ -38,7 +42,7 @@ impl Settings {
             memtable_events: 2,
             clock,
             bytes_per_call_max: usize::MAX,
-            is_cache_held: false,
+            evictions_in_vain: 0,
         }
     }
 
@@ -53,8 +57,6 @@ impl Settings {
     /// Makes a disk behave as the machine of this history does.
     pub(crate) fn apply(&self, disk: &simulation::SimulatedDisk) {
         disk.limit_bytes_per_call(self.bytes_per_call_max);
-        if self.is_cache_held {
-            disk.hold_cache();
-        }
+        disk.hold_cache(self.evictions_in_vain);
     }
 }
