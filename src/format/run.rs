@@ -452,8 +452,9 @@ pub(crate) fn decode_block(bytes: &[u8]) -> Result<Vec<u32>, Fault> {
     let mut postings = Vec::with_capacity(count.min(POSTING_BLOCK_BYTES));
     postings.push(posting);
     for _ in 1..count {
-        let distance = take_varint(&mut rest).ok_or(Fault::Invalid("posting block"))?;
-        posting = posting.checked_add(distance).ok_or(Fault::Invalid("posting block"))?;
+        let distance = take_varint(&mut rest).filter(|distance| *distance > 0);
+        let next = distance.and_then(|distance| posting.checked_add(distance));
+        posting = next.ok_or(Fault::Invalid("posting block"))?;
         postings.push(posting);
     }
     Ok(postings)
@@ -491,9 +492,13 @@ pub(crate) fn encode_list_counts(postings: u32, blocks: u32) -> [u8; LIST_COUNT_
 }
 
 /// Decodes postings of four bytes.
-pub(crate) fn decode_short_list(bytes: &[u8]) -> Vec<u32> {
+pub(crate) fn decode_short_list(bytes: &[u8]) -> Result<Vec<u32>, Fault> {
     let (postings, _) = bytes.as_chunks();
-    postings.iter().map(|posting| u32::from_le_bytes(*posting)).collect()
+    let postings: Vec<_> = postings.iter().map(|posting| u32::from_le_bytes(*posting)).collect();
+    match postings.is_sorted_by(|one, next| one < next) {
+        true => Ok(postings),
+        false => Err(Fault::Invalid("short list")),
+    }
 }
 
 /// Encodes a location, counted from the base in units of eight bytes where four bytes are enough.

@@ -315,7 +315,7 @@ impl<F: DiskFile> Run<F> {
     fn short_list(&self, offset: u64, last: u32) -> Result<Vec<u32>, Unusable> {
         let (count, _) = self.list_counts(offset)?;
         let start = self.posting_offset(offset.saturating_add(LIST_COUNT_BYTES as u64));
-        let mut postings = decode_short_list(&self.bytes(start, u64::from(count) * 4)?);
+        let mut postings = decode_short_list(&self.bytes(start, u64::from(count) * 4)?)?;
         match postings.pop() {
             Some(own) if own == last => Ok(postings),
             _ => Err(Unusable("a list does not end as its reference says".to_owned())),

@@ -164,6 +164,35 @@ fn a_short_list_that_does_not_end_as_its_reference_says_is_refused() {
     assert!(list.clone().at_rank(&run, 0).is_err());
 }
 
+/// A list that went back once made the read of its stream go on for ever.
+#[test]
+fn a_list_that_does_not_ascend_is_refused() {
+    const BLOCK_HEADER_BYTES: usize = 10;
+    let every_third: Vec<u32> = (0..200).map(|number| number * 3).collect();
+    for (postings, place, byte) in [
+        // The second posting of a short list: 4, or 6 behind 5.
+        (vec![4, 5, 6], LIST_COUNT_BYTES + 4, 4),
+        (vec![4, 5, 6], LIST_COUNT_BYTES + 4, 6),
+        // The distance of the second posting of a block.
+        (every_third, LIST_COUNT_BYTES + BLOCK_HEADER_BYTES, 0),
+    ] {
+        let contents = Contents::of([(9, postings)]);
+        let disk = MemoryDisk::new();
+        let header = *contents.write(&disk).header();
+        let path = disk.files()[0].clone();
+        let mut bytes = disk.bytes_of(&path).unwrap();
+        let place = usize::try_from(header.postings_offset).unwrap() + place;
+        assert!(bytes[place] == 5 || bytes[place] == 3);
+        bytes[place] = byte;
+        disk.set_bytes(&path, with_checksums(bytes, header));
+        let run = contents.open(&disk);
+        let list = run.find(TermHash::new(9)).unwrap().unwrap();
+        assert!(list.clone().first_from(&run, 1).is_err());
+        assert!(list.clone().last_to(&run, 5).is_err());
+        assert!(list.clone().all(&run).any(|posting| posting.is_err()));
+    }
+}
+
 /// Makes the checksums of a run that was changed right again.
 fn with_checksums(mut bytes: Vec<u8>, mut header: RunHeader) -> Vec<u8> {
     let start = usize::try_from(header.checksums_offset).unwrap();
