@@ -22,7 +22,7 @@ const WINDOW_BYTES_MIN: u64 = 4 << 10;
 /// Bytes of a window at most, unless one event is longer.
 const WINDOW_BYTES_MAX: u64 = 256 << 10;
 
-/// An iterator over the events of a range of positions.
+/// An iterator over the events of a range of positions; not to be asked again after an error.
 pub(crate) struct PositionScan<D: Disk> {
     reader: Arc<Reader<D>>,
     next: GlobalPosition,
@@ -158,15 +158,8 @@ impl<D: Disk> Iterator for PositionScan<D> {
         if self.next > self.last {
             return None;
         }
-        let event = self.read_next();
-        let position = self.next;
-        self.next = position.next();
-        match event {
-            Ok(event) => Some(Ok(event)),
-            Err(error) => {
-                self.place = None;
-                Some(Err(self.reader.lost_at(position, error)))
-            }
-        }
+        let event = self.read_next().map_err(|error| self.reader.lost_at(self.next, error));
+        self.next = self.next.next();
+        Some(event)
     }
 }

@@ -1,8 +1,8 @@
 //! Reads a segment frame by frame, by positioned reads: for opening and verification.
 //!
-//! Every frame that is handed out is verified whole. A scan ends at the first place where no frame verifies and can be
-//! asked what stands there, and for the next frame that verifies behind it. A read error is an
-//! error and never the end.
+//! Every frame that is handed out is verified whole. A scan ends at the first place where no frame
+//! verifies and can be asked what stands there, and for the next frame that verifies behind it. A read
+//! error is an error and never the end.
 
 use bytes::Bytes;
 

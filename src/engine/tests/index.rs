@@ -423,10 +423,7 @@ fn damage_end(disk: &MemoryDisk, frame: &Place) {
 
 #[test]
 fn damage_in_the_frame_where_the_newest_run_ends_is_found_by_opening() {
-    let disk = MemoryDisk::new();
-    let engine = open_small(&disk);
-    fill(&engine, 1..=40);
-    engine.close().unwrap();
+    let disk = filled();
     let frame = frame_at_the_end_of(&disk, &runs(&disk).pop().unwrap());
     damage_end(&disk, &frame);
     assert_eq!(damage_of(Engine::open(disk.clone(), &small_tables())).offset, frame.offset);
@@ -434,10 +431,7 @@ fn damage_in_the_frame_where_the_newest_run_ends_is_found_by_opening() {
 
 #[test]
 fn damage_in_the_frame_where_an_earlier_run_ends_is_found_by_reading() {
-    let disk = MemoryDisk::new();
-    let engine = open_small(&disk);
-    fill(&engine, 1..=40);
-    engine.close().unwrap();
+    let disk = filled();
     let before = runs(&disk);
     assert!(before.len() > 1);
     let frame = frame_at_the_end_of(&disk, &before[0]);
