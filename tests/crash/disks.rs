@@ -10,13 +10,17 @@ pub(crate) struct SmallDisk {
     directory: tempfile::TempDir,
     /// What was mounted, in this order, below the directory.
     mounted: Vec<&'static str>,
+    devices: Vec<LoopDevice>,
 }
 
-/// Whether a file system keeps a journal. One that does stops taking writes when its device fails; one
-/// that does not goes on.
+/// Whether a file system keeps a journal. One whose journal fails takes no more writes; one that has none
+/// goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Journal {
-    Kept,
+    /// All of its room was written before, so that only files can find none.
+    Whole,
+    /// It finds no more room than files do.
+    Thin,
     None,
 }
 
@@ -28,6 +32,9 @@ const POOL: &str = "pool";
 
 const IMAGE: &str = "image";
 
+/// Where the journal of a file system of up to 32 MiB ends, and what else is not of files.
+const JOURNAL_ENDS: usize = 7 << 20;
+
 impl SmallDisk {
     /// Mounts a file system in memory.
     pub(crate) fn in_memory(size: &str) -> Option<Self> {
@@ -38,7 +45,7 @@ impl SmallDisk {
     /// Mounts ext4 on a loop device.
     pub(crate) fn ext4(bytes: u64) -> Option<Self> {
         let mut disk = Self::unmounted();
-        disk.make_image(&disk.directory.path().join(IMAGE), bytes, Journal::Kept).then_some(())?;
+        disk.make_image(&disk.directory.path().join(IMAGE), bytes, Journal::Whole).then_some(())?;
         disk.mount_image(&disk.directory.path().join(IMAGE)).then_some(disk)
     }
 
@@ -48,6 +55,9 @@ impl SmallDisk {
         let mut disk = Self::unmounted();
         disk.mount_memory(POOL, really).then_some(())?;
         disk.make_image(&disk.image_in_pool(), bytes, journal).then_some(())?;
+        if journal == Journal::Whole {
+            write_the_zeros(&disk.image_in_pool(), JOURNAL_ENDS);
+        }
         disk.mount_image(&disk.image_in_pool()).then_some(disk)
     }
 
@@ -56,7 +66,7 @@ impl SmallDisk {
         for name in [DISK, POOL] {
             fs::create_dir(directory.path().join(name)).unwrap();
         }
-        Self { directory, mounted: Vec::new() }
+        Self { directory, mounted: Vec::new(), devices: Vec::new() }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -76,10 +86,12 @@ impl SmallDisk {
 
     fn make_image(&self, image: &Path, bytes: u64, journal: Journal) -> bool {
         fs::File::create(image).and_then(|file| file.set_len(bytes)).unwrap();
-        // Nothing is reserved for root, and nothing is left for later in the background.
-        let options = ["-q", "-F", "-b", "4096", "-m", "0", "-E", "lazy_itable_init=0"];
+        // Nothing is reserved for root, nothing is left for later in the background, and what is not of
+        // files comes first.
+        let placed = "lazy_itable_init=0,packed_meta_blocks=1";
+        let options = ["-q", "-F", "-b", "4096", "-m", "0", "-E", placed];
         let features = match journal {
-            Journal::Kept => "has_journal",
+            Journal::Whole | Journal::Thin => "has_journal",
             Journal::None => "^has_journal",
         };
         let options = options.into_iter().chain(["-O", features]);
@@ -87,9 +99,14 @@ impl SmallDisk {
     }
 
     fn mount_image(&mut self, image: &Path) -> bool {
+        let Some(device) = LoopDevice::of(image) else {
+            return false;
+        };
         let mut mount = Command::new("mount");
-        mount.args(["-o", "loop"]).arg(image).arg(self.path());
-        self.note_mounted(DISK, succeeds(&mut mount))
+        let is_mounted = succeeds(mount.arg(&device.path).arg(self.path()));
+        device.let_go();
+        self.devices.push(device);
+        self.note_mounted(DISK, is_mounted)
     }
 
     fn note_mounted(&mut self, at: &'static str, is_mounted: bool) -> bool {
@@ -108,7 +125,7 @@ impl SmallDisk {
 
     /// Mounts a thin disk anew, so that nothing is cached of it.
     pub(crate) fn mount_again(&mut self) {
-        assert!(succeeds(Command::new("umount").arg(self.path())));
+        assert!(unmount(&self.path()), "nothing holds a file of it for long");
         self.mounted.pop();
         assert!(self.mount_image(&self.image_in_pool()));
     }
@@ -128,6 +145,13 @@ impl SmallDisk {
     }
 }
 
+/// Fills what begins a sparse file.
+fn write_the_zeros(image: &Path, end: usize) {
+    let bytes = fs::read(image).unwrap();
+    let file = fs::File::options().write(true).open(image).unwrap();
+    file.write_all_at(&bytes[..end], 0).unwrap();
+}
+
 /// Removes what fills a disk. Its space is given back even when a process that is being started holds
 /// a copy of a descriptor for a moment.
 pub(crate) fn make_room(filler: &Path) {
@@ -138,9 +162,53 @@ pub(crate) fn make_room(filler: &Path) {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         for name in self.mounted.iter().rev() {
-            let _ = Command::new("umount").arg(self.directory.path().join(name)).status();
+            unmount(&self.directory.path().join(name));
         }
     }
+}
+
+/// A file as a device that takes one page at a time.
+///
+/// Where a file takes less than it is given, Linux 6.18 tells whoever wrote to the device that all of it
+/// was written. A page is taken whole or not at all, so that such a device says which writes fail.
+struct LoopDevice {
+    path: PathBuf,
+    /// The file that says how many KiB it takes at a time.
+    limit: PathBuf,
+    limit_before: String,
+}
+
+impl LoopDevice {
+    fn of(image: &Path) -> Option<Self> {
+        let made = Command::new("losetup").args(["--find", "--show"]).arg(image).output().ok()?;
+        let path = PathBuf::from(String::from_utf8(made.stdout).ok()?.trim_end());
+        let limit = Path::new("/sys/class/block").join(path.file_name()?);
+        let limit = limit.join("queue/max_sectors_kb");
+        let limit_before = fs::read_to_string(&limit).unwrap_or_default();
+        let device = Self { path, limit, limit_before };
+        if fs::write(&device.limit, "4").is_ok() {
+            return Some(device);
+        }
+        device.let_go();
+        None
+    }
+
+    /// Gives the file back as soon as nothing is mounted from it.
+    fn let_go(&self) {
+        let _ = Command::new("losetup").arg("--detach").arg(&self.path).output();
+    }
+}
+
+impl Drop for LoopDevice {
+    fn drop(&mut self) {
+        let _ = fs::write(&self.limit, &self.limit_before);
+    }
+}
+
+/// Unmounts a file system. A process that is being started holds a copy of every descriptor until it runs.
+fn unmount(path: &Path) -> bool {
+    const TRIES: u32 = 500;
+    (0..TRIES).any(|_| succeeds(Command::new("umount").arg(path)))
 }
 
 fn succeeds(command: &mut Command) -> bool {
