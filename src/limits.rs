@@ -37,6 +37,12 @@ pub const DEAD_LETTER_ERROR_BYTES_MAX: usize = 1024;
 
 /// Bytes of the first segment of a store, so that a store of ten events stays small.
 pub(crate) const FIRST_SEGMENT_BYTES: u64 = 256 << 10;
+/// Bytes up to which each segment of a store is twice as large as the one before, so that a store has few of
+/// them before it has a size that a share of it can be taken of.
+pub(crate) const DOUBLED_SEGMENT_BYTES_MAX: u64 = 4 << 20;
+/// Which share of the log a segment behind those is: what is allocated ahead of the events stays small
+/// beside them.
+pub(crate) const SEGMENT_SHARE_OF_LOG: u64 = 32;
 /// Bytes of the smallest segment size that can be configured.
 pub const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 /// Bytes of the largest segment size that can be configured: an offset is 32 bits wide.

@@ -15,7 +15,7 @@ use crate::chance;
 use crate::error::Result;
 use crate::format::{Location, SEGMENT_OVERHEAD, Salt, SegmentHeader};
 use crate::io::Disk;
-use crate::limits::FIRST_SEGMENT_BYTES;
+use crate::limits::{DOUBLED_SEGMENT_BYTES_MAX, FIRST_SEGMENT_BYTES, SEGMENT_SHARE_OF_LOG};
 use crate::segment::{Preallocation, Segment, prepare};
 
 /// Makes the segments of one store, in order.
@@ -53,17 +53,18 @@ impl<D: Disk> Rotation<D> {
         SegmentHeader { store_id, number: 1, salt: random_salt(), base, size }
     }
 
-    /// Returns the header of the segment after `active`: twice its size up to the configured one,
-    /// more when one frame needs it.
+    /// Returns the header of the segment after `active`: twice its size as long as that is small, then a
+    /// share of the log, up to the configured size, and more when one frame needs it.
     fn header_after(&self, active: &SegmentHeader, frame_bytes: u64) -> SegmentHeader {
-        let doubled = active.size.saturating_mul(2).min(self.segment_bytes);
+        let doubled = active.size.saturating_mul(2).min(DOUBLED_SEGMENT_BYTES_MAX);
+        let share = (active.end().get() / SEGMENT_SHARE_OF_LOG).next_multiple_of(PAGE_BYTES);
         let needed = (frame_bytes + SEGMENT_OVERHEAD).next_multiple_of(PAGE_BYTES);
         SegmentHeader {
             store_id: self.store_id,
             number: active.number + 1,
             salt: random_salt(),
             base: active.end(),
-            size: doubled.max(needed),
+            size: doubled.max(share).min(self.segment_bytes).max(needed),
         }
     }
 
@@ -147,4 +148,42 @@ const PAGE_BYTES: u64 = 4096;
 
 fn random_salt() -> Salt {
     Salt::new(chance::unique().as_u64_pair().1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::MemoryDisk;
+
+    /// Returns the headers of the segments of a log of so many bytes, one behind the other.
+    fn headers(segment_bytes: u64, log_bytes: u64) -> Vec<SegmentHeader> {
+        let id = Uuid::from_u128(1);
+        let rotation = Rotation::new(MemoryDisk::new(), id, segment_bytes, None);
+        let first = Rotation::<MemoryDisk>::first_header(id, segment_bytes);
+        let next = |header: &SegmentHeader| Some(rotation.header_after(header, 0));
+        let is_within = |header: &SegmentHeader| header.base.get() < log_bytes;
+        std::iter::successors(Some(first), next).take_while(is_within).collect()
+    }
+
+    #[test]
+    fn what_is_allocated_ahead_stays_small_beside_the_log() {
+        let headers = headers(256 << 20, 16 << 30);
+        for header in &headers {
+            let share = header.base.get() / SEGMENT_SHARE_OF_LOG + PAGE_BYTES;
+            assert!(header.size <= share.max(DOUBLED_SEGMENT_BYTES_MAX), "{header:?}");
+        }
+        assert_eq!(headers.last().unwrap().size, 256 << 20, "they grow up to what is configured");
+        assert!(headers.len() < 250, "{} segments", headers.len());
+    }
+
+    #[test]
+    fn no_segment_is_larger_than_what_is_configured_unless_a_frame_needs_it() {
+        let headers = headers(1 << 20, 1 << 30);
+        assert!(headers.iter().all(|header| header.size <= 1 << 20));
+        let rotation = Rotation::new(MemoryDisk::new(), Uuid::nil(), 1 << 20, None);
+        let last = headers.last().unwrap();
+        assert_eq!(rotation.header_after(last, 0).size, 1 << 20);
+        let needed = rotation.header_after(last, 5 << 20).size;
+        assert!(needed >= (5 << 20) + SEGMENT_OVERHEAD, "{needed}");
+    }
 }
