@@ -104,8 +104,9 @@ impl SmallDisk {
         };
         let mut mount = Command::new("mount");
         let is_mounted = succeeds(mount.arg(&device.path).arg(self.path()));
-        device.let_go();
-        self.devices.push(device);
+        if is_mounted {
+            self.devices.push(device);
+        }
         self.note_mounted(DISK, is_mounted)
     }
 
@@ -127,6 +128,7 @@ impl SmallDisk {
     pub(crate) fn mount_again(&mut self) {
         assert!(unmount(&self.path()), "nothing holds a file of it for long");
         self.mounted.pop();
+        self.devices.clear();
         assert!(self.mount_image(&self.image_in_pool()));
     }
 
@@ -163,6 +165,8 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         for name in self.mounted.iter().rev() {
             unmount(&self.directory.path().join(name));
+            // What is mounted below holds its image.
+            self.devices.clear();
         }
     }
 }
@@ -186,22 +190,15 @@ impl LoopDevice {
         let limit = limit.join("queue/max_sectors_kb");
         let limit_before = fs::read_to_string(&limit).unwrap_or_default();
         let device = Self { path, limit, limit_before };
-        if fs::write(&device.limit, "4").is_ok() {
-            return Some(device);
-        }
-        device.let_go();
-        None
-    }
-
-    /// Gives the file back as soon as nothing is mounted from it.
-    fn let_go(&self) {
-        let _ = Command::new("losetup").arg("--detach").arg(&self.path).output();
+        fs::write(&device.limit, "4").is_ok().then_some(device)
     }
 }
 
 impl Drop for LoopDevice {
     fn drop(&mut self) {
+        // Before it is anybody else's.
         let _ = fs::write(&self.limit, &self.limit_before);
+        let _ = Command::new("losetup").arg("--detach").arg(&self.path).output();
     }
 }
 

@@ -163,8 +163,8 @@ fn a_thin_disk_that_fails_and_then_says_ok_loses_nothing_that_was_acknowledged()
     fill_a_thin_disk("3m", Journal::None, 0);
 }
 
-/// Linux 6.18 answers `fdatasync` with success when the transaction that the sync waits for was given up
-/// in answer to another thread: `docs/durability.md`, assumption 1.
+/// Linux 6.18 can answer `fdatasync` with success although the journal of the file system has failed:
+/// `docs/durability.md`, "What Linux 6.18 says and has not done".
 #[test]
 fn a_file_system_whose_journal_fails_loses_the_last_sync_at_most() {
     fill_a_thin_disk("3m", Journal::Thin, 1);
