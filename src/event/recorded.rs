@@ -135,6 +135,7 @@ impl RecordedEvent {
     }
 
     /// Returns the event's place in the whole store.
+    #[inline]
     pub fn global_position(&self) -> GlobalPosition {
         self.parts.global_position
     }
@@ -142,32 +143,38 @@ impl RecordedEvent {
     /// Returns the event's place in its stream.
     #[doc(alias = "aggregate_version")]
     #[doc(alias = "stream_position")]
+    #[inline]
     pub fn stream_version(&self) -> StreamVersion {
         self.parts.stream_version
     }
 
     /// Returns when the store recorded the event; never decreases along global positions.
     #[doc(alias = "stored_at")]
+    #[inline]
     pub fn recorded_at(&self) -> Timestamp {
         self.parts.recorded_at
     }
 
     /// Returns when the event happened, as its author said; otherwise when it was recorded.
+    #[inline]
     pub fn occurred_at(&self) -> Timestamp {
         self.parts.occurred_at
     }
 
     /// Returns the event id.
+    #[inline]
     pub fn event_id(&self) -> EventId {
         EventId::from_uuid(self.uuid(self.parts.event_id))
     }
 
     /// Returns the event type.
+    #[inline]
     pub fn event_type(&self) -> &str {
         self.text(self.parts.event_type)
     }
 
     /// Returns the version of the payload's schema.
+    #[inline]
     pub fn event_version(&self) -> u32 {
         self.parts.event_version
     }
@@ -185,6 +192,7 @@ impl RecordedEvent {
     }
 
     /// Tells whether the event belongs to `stream`.
+    #[inline]
     pub fn is_in(&self, stream: &StreamId) -> bool {
         let is_id = match (self.parts.aggregate_id, stream.aggregate_id().as_ref()) {
             (IdSpan::Uuid(start), IdRef::Uuid(uuid)) => self.uuid(start) == uuid,
@@ -195,33 +203,39 @@ impl RecordedEvent {
     }
 
     /// Returns the aggregate type.
+    #[inline]
     pub fn aggregate_type(&self) -> &str {
         self.text(self.parts.aggregate_type)
     }
 
     /// Returns the aggregate id.
+    #[inline]
     pub fn aggregate_id(&self) -> IdRef<'_> {
         self.id(self.parts.aggregate_id)
     }
 
     /// Returns the tenant the event belongs to, if any.
     #[doc(alias = "tenant_id")]
+    #[inline]
     pub fn tenant(&self) -> Option<IdRef<'_>> {
         self.parts.tenant.map(|tenant| self.id(tenant))
     }
 
     /// Returns who caused the event, if recorded.
     #[doc(alias = "actor_id")]
+    #[inline]
     pub fn actor(&self) -> Option<IdRef<'_>> {
         self.parts.actor.map(|actor| self.id(actor))
     }
 
     /// Returns the id shared by everything that one request led to, if recorded.
+    #[inline]
     pub fn correlation_id(&self) -> Option<Uuid> {
         self.parts.correlation_id.map(|start| self.uuid(start))
     }
 
     /// Returns the id of what directly led to this event, if recorded.
+    #[inline]
     pub fn causation_id(&self) -> Option<Uuid> {
         self.parts.causation_id.map(|start| self.uuid(start))
     }
@@ -250,11 +264,13 @@ impl RecordedEvent {
     }
 
     /// Returns how the payload is encoded.
+    #[inline]
     pub fn content_type(&self) -> ContentType {
         self.parts.content_type
     }
 
     /// Returns the payload.
+    #[inline]
     pub fn payload(&self) -> &[u8] {
         self.long(self.parts.payload)
     }
@@ -311,28 +327,34 @@ impl RecordedEvent {
         serde_json::from_slice(self.payload()).map_err(Error::payload)
     }
 
+    #[inline]
     fn slice(&self, start: usize, length: usize) -> &[u8] {
         let rest = self.bytes.get(start..).unwrap_or_default();
         rest.get(..length).unwrap_or_default()
     }
 
+    #[inline]
     fn long(&self, span: Span) -> &[u8] {
         self.slice(span.start as usize, span.length as usize)
     }
 
+    #[inline]
     fn short(&self, span: ShortSpan) -> &[u8] {
         self.slice(span.start.into(), span.length.into())
     }
 
+    #[inline]
     fn text(&self, span: ShortSpan) -> &str {
         std::str::from_utf8(self.short(span)).unwrap_or_default()
     }
 
+    #[inline]
     fn uuid(&self, start: u16) -> Uuid {
         let bytes = self.bytes.get(start.into()..).and_then(<[u8]>::first_chunk);
         Uuid::from_bytes(bytes.copied().unwrap_or_default())
     }
 
+    #[inline]
     fn id(&self, id: IdSpan) -> IdRef<'_> {
         match id {
             IdSpan::Uuid(start) => IdRef::Uuid(self.uuid(start)),

@@ -24,7 +24,7 @@ use crate::event::{
     TAG_SEPARATOR, encoded_metadata, joined_tags,
 };
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::stream::{IdRef, StreamId, check_text, is_aggregate_type, is_plain};
+use crate::stream::{IdRef, StreamId, is_aggregate_type, is_plain};
 use crate::timestamp::Timestamp;
 
 /// Where an event stands, as its header says.
@@ -258,6 +258,8 @@ pub(crate) fn decode_first(
     }
 }
 
+/// Reads where the parts lie. Only at the end does it show whether the lengths fit: what lies within
+/// an event whose parts end where it ends lies within it, and otherwise it is refused.
 #[inline]
 fn parts(own: &[u8]) -> Result<EventParts, Fault> {
     let flags = EVENT_FLAGS.get_u16(own);
@@ -266,94 +268,94 @@ fn parts(own: &[u8]) -> Result<EventParts, Fault> {
         return Err(Fault::Newer { found, supported: format!("{KNOWN_EVENT_FLAGS:#06x}") });
     }
     let is_set = |flag: Flag| flags & flag.bit != 0;
-    let mut cursor = Cursor { bytes: own, at: EVENT_HEADER.size };
-    let occurred_at = cursor.take_if(is_set(HAS_OCCURRED_AT), Cursor::take_i64)?;
-    let event_version = cursor.take_if(is_set(HAS_EVENT_VERSION), Cursor::take_u32)?;
-    let correlation_id = cursor.take_if(is_set(HAS_CORRELATION_ID), Cursor::take_uuid)?;
-    let causation_id = cursor.take_if(is_set(HAS_CAUSATION_ID), Cursor::take_uuid)?;
-    let aggregate_type = cursor.take_short(EVENT_AGGREGATE_TYPE_LENGTH.get_u16(own))?;
     let id_length = EVENT_AGGREGATE_ID_LENGTH.get_u16(own);
-    let aggregate_id = cursor.take_id(is_set(AGGREGATE_ID_IS_UUID), Some(id_length))?;
-    let event_type = cursor.take_short(EVENT_TYPE_LENGTH.get_u16(own))?;
-    let tenant_is_uuid = is_set(TENANT_IS_UUID);
-    let tenant = cursor.take_if(is_set(HAS_TENANT), |it| it.take_id(tenant_is_uuid, None))?;
-    let actor_is_uuid = is_set(ACTOR_IS_UUID);
-    let actor = cursor.take_if(is_set(HAS_ACTOR), |it| it.take_id(actor_is_uuid, None))?;
-    let tags = match is_set(HAS_TAGS) {
-        true => cursor.take_chunk().map(u16::from_le_bytes).and_then(|it| cursor.take_short(it))?,
-        false => ShortSpan::default(),
-    };
-    let metadata = match is_set(HAS_METADATA) {
-        true => cursor.take_u32().and_then(|length| cursor.take(length))?,
-        false => Span::default(),
-    };
-    let payload = cursor.take(EVENT_PAYLOAD_LENGTH.get_u32(own))?;
-    if cursor.at != own.len() {
-        return Err(Fault::Invalid("length"));
+    if is_set(AGGREGATE_ID_IS_UUID) && id_length != UUID_BYTES {
+        return Err(Fault::Invalid("aggregate id length"));
     }
     let EventPlace { global_position, recorded_at, .. } = EventPlace::read(own);
+    let mut cursor = Cursor { own, at: EVENT_HEADER.size as u64 };
     let parts = EventParts {
         global_position,
         stream_version: StreamVersion::new(EVENT_STREAM_VERSION.get(own)),
         recorded_at,
-        occurred_at: occurred_at.map_or(recorded_at, Timestamp::from_micros),
         event_id: EVENT_ID_START,
-        event_version: event_version.unwrap_or(1),
         content_type: content_type(EVENT_CONTENT_TYPE.get(own).to_le_bytes()[0]),
-        correlation_id,
-        causation_id,
-        aggregate_type,
-        aggregate_id,
-        event_type,
-        tenant,
-        actor,
-        tags,
-        metadata,
-        payload,
+        // From here on in the order in which they stand.
+        occurred_at: match is_set(HAS_OCCURRED_AT) {
+            true => Timestamp::from_micros(i64::from_le_bytes(cursor.take_number())),
+            false => recorded_at,
+        },
+        event_version: match is_set(HAS_EVENT_VERSION) {
+            true => u32::from_le_bytes(cursor.take_number()),
+            false => 1,
+        },
+        correlation_id: is_set(HAS_CORRELATION_ID).then(|| cursor.pass_short(UUID_BYTES).start),
+        causation_id: is_set(HAS_CAUSATION_ID).then(|| cursor.pass_short(UUID_BYTES).start),
+        aggregate_type: cursor.pass_short(EVENT_AGGREGATE_TYPE_LENGTH.get_u16(own)),
+        aggregate_id: cursor.pass_id(is_set(AGGREGATE_ID_IS_UUID), |_| id_length),
+        event_type: cursor.pass_short(EVENT_TYPE_LENGTH.get_u16(own)),
+        tenant: is_set(HAS_TENANT)
+            .then(|| cursor.pass_id(is_set(TENANT_IS_UUID), Cursor::take_length)),
+        actor: is_set(HAS_ACTOR)
+            .then(|| cursor.pass_id(is_set(ACTOR_IS_UUID), Cursor::take_length)),
+        tags: match is_set(HAS_TAGS) {
+            true => {
+                let length = u16::from_le_bytes(cursor.take_number());
+                cursor.pass_short(length)
+            }
+            false => ShortSpan::default(),
+        },
+        metadata: match is_set(HAS_METADATA) {
+            true => {
+                let length = u32::from_le_bytes(cursor.take_number());
+                cursor.pass(length)
+            }
+            false => Span::default(),
+        },
+        payload: cursor.pass(EVENT_PAYLOAD_LENGTH.get_u32(own)),
     };
-    check_names(own, &parts)?;
+    if cursor.at != own.len() as u64 {
+        return Err(Fault::Invalid("length"));
+    }
+    check_names(own, &parts).map_err(Fault::Invalid)?;
     Ok(parts)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "an offset within the header")]
 const EVENT_ID_START: u16 = EVENT_ID.offset as u16;
 
-/// Holds a decoded event to the rules of names, which its checksum says nothing about.
+/// Holds a decoded event to the rules of names, which its checksum says nothing about; an error says
+/// which part breaks them.
 #[inline]
-fn check_names(own: &[u8], parts: &EventParts) -> Result<(), Fault> {
+fn check_names(own: &[u8], parts: &EventParts) -> Result<(), &'static str> {
     let bytes = |span: ShortSpan| {
         let rest = own.get(span.start.into()..).unwrap_or_default();
         rest.get(..span.length.into()).unwrap_or_default()
     };
-    if !is_aggregate_type(bytes(parts.aggregate_type)) {
-        return Err(Fault::Invalid("aggregate type"));
-    }
-    let id = |id: IdSpan, what| match id {
-        IdSpan::Uuid(_) => Ok(()),
-        IdSpan::Text(span) => {
-            check_name(bytes(span), what)?;
-            // As text, what has the form of a UUID would be an id that no name leads to.
-            match is_uuid(bytes(span)) {
-                true => Err(Fault::Invalid(what)),
-                false => Ok(()),
-            }
-        }
+    let is_id = |id: IdSpan| match id {
+        IdSpan::Uuid(_) => true,
+        // As text, what has the form of a UUID would be an id that no name leads to.
+        IdSpan::Text(span) => is_name(bytes(span)) && !is_uuid(bytes(span)),
     };
-    check_name(bytes(parts.event_type), "event type")?;
-    id(parts.aggregate_id, "aggregate id")?;
-    parts.tenant.map_or(Ok(()), |tenant| id(tenant, "tenant id"))?;
-    parts.actor.map_or(Ok(()), |actor| id(actor, "actor id"))?;
-    check_tags(bytes(parts.tags))
+    let checks = [
+        (is_aggregate_type(bytes(parts.aggregate_type)), "aggregate type"),
+        (is_name(bytes(parts.event_type)), "event type"),
+        (is_id(parts.aggregate_id), "aggregate id"),
+        (parts.tenant.is_none_or(is_id), "tenant id"),
+        (parts.actor.is_none_or(is_id), "actor id"),
+        (are_tags(bytes(parts.tags)), "tags"),
+    ];
+    match checks.into_iter().find(|(keeps, _)| !keeps) {
+        Some((_, what)) => Err(what),
+        None => Ok(()),
+    }
 }
 
-/// Holds bytes to the rules of a name.
+/// Tells whether bytes keep the rules of a name.
 #[inline]
-fn check_name(bytes: &[u8], what: &'static str) -> Result<(), Fault> {
-    if is_plain(bytes) && (1..=usize::from(u8::MAX)).contains(&bytes.len()) {
-        return Ok(());
-    }
-    let text = std::str::from_utf8(bytes).map_err(|_| Fault::Invalid(what))?;
-    check_text(what, text, u8::MAX.into()).map_err(|_| Fault::Invalid(what))
+fn is_name(bytes: &[u8]) -> bool {
+    let may_be = (1..=usize::from(u8::MAX)).contains(&bytes.len());
+    may_be && (is_plain(bytes) || is_printable(bytes, |_| false))
 }
 
 /// Tells whether a name has the form of a UUID.
@@ -364,94 +366,65 @@ fn is_uuid(bytes: &[u8]) -> bool {
 }
 
 #[inline]
-fn check_tags(bytes: &[u8]) -> Result<(), Fault> {
-    if is_plain(bytes) {
-        return Ok(());
-    }
-    let tags = std::str::from_utf8(bytes).map_err(|_| Fault::Invalid("tags"))?;
-    match tags.chars().any(|character| character.is_control() && character != TAG_SEPARATOR) {
-        true => Err(Fault::Invalid("tags")),
-        false => Ok(()),
-    }
+fn are_tags(bytes: &[u8]) -> bool {
+    is_plain(bytes) || is_printable(bytes, |character| character == TAG_SEPARATOR)
 }
 
-/// Walks over the variable parts of an event.
+/// Tells whether bytes are text without control characters other than those that are allowed.
+#[cold]
+fn is_printable(bytes: &[u8], is_allowed: impl Fn(char) -> bool) -> bool {
+    let text = std::str::from_utf8(bytes);
+    text.is_ok_and(|text| text.chars().all(|it| !it.is_control() || is_allowed(it)))
+}
+
+/// Walks over the parts behind the header, and may end behind the event: then none of them counts.
 struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    own: &'a [u8],
+    at: u64,
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an event is shorter than 4 GiB, and all before the metadata than 2 KiB, but for tags"
+)]
 impl Cursor<'_> {
-    /// Takes a part that is there only if a flag is set.
     #[inline(always)]
-    fn take_if<T>(
-        &mut self,
-        is_there: bool,
-        take: impl FnOnce(&mut Self) -> Result<T, Fault>,
-    ) -> Result<Option<T>, Fault> {
-        match is_there {
-            true => take(self).map(Some),
-            false => Ok(None),
-        }
+    fn pass(&mut self, length: u32) -> Span {
+        let start = self.at as u32;
+        self.at += u64::from(length);
+        Span { start, length }
     }
 
-    /// Moves on by a length, and returns where that began.
+    /// Passes a part that begins in the first 64 KiB.
     #[inline(always)]
-    fn pass(&mut self, length: usize) -> Result<usize, Fault> {
-        let start = self.at;
-        let end = start.checked_add(length).filter(|end| *end <= self.bytes.len());
-        self.at = end.ok_or(Fault::Invalid("length"))?;
-        Ok(start)
+    fn pass_short(&mut self, length: u16) -> ShortSpan {
+        ShortSpan { start: self.pass(length.into()).start as u16, length }
     }
 
+    /// Passes an id, of a text with the length that is taken first.
     #[inline(always)]
-    fn take(&mut self, length: u32) -> Result<Span, Fault> {
-        let start = u32::try_from(self.pass(length as usize)?);
-        start.map(|start| Span { start, length }).map_err(|_| Fault::Invalid("length"))
-    }
-
-    #[inline(always)]
-    fn take_short(&mut self, length: u16) -> Result<ShortSpan, Fault> {
-        let start = u16::try_from(self.pass(length.into())?);
-        start.map(|start| ShortSpan { start, length }).map_err(|_| Fault::Invalid("length"))
-    }
-
-    #[inline(always)]
-    fn take_chunk<const WIDTH: usize>(&mut self) -> Result<[u8; WIDTH], Fault> {
-        let chunk = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<WIDTH>());
-        let chunk = *chunk.ok_or(Fault::Invalid("length"))?;
-        self.at += WIDTH;
-        Ok(chunk)
-    }
-
-    #[inline(always)]
-    fn take_i64(&mut self) -> Result<i64, Fault> {
-        self.take_chunk().map(i64::from_le_bytes)
-    }
-
-    #[inline(always)]
-    fn take_u32(&mut self) -> Result<u32, Fault> {
-        self.take_chunk().map(u32::from_le_bytes)
-    }
-
-    #[inline(always)]
-    fn take_uuid(&mut self) -> Result<u16, Fault> {
-        self.take_short(UUID_BYTES).map(|span| span.start)
-    }
-
-    /// Takes an id whose length is known, or, when a text, stands before it in one byte.
-    fn take_id(&mut self, is_uuid: bool, known_length: Option<u16>) -> Result<IdSpan, Fault> {
-        match (is_uuid, known_length) {
-            (true, Some(length)) if length != UUID_BYTES => {
-                Err(Fault::Invalid("aggregate id length"))
-            }
-            (true, _) => Ok(IdSpan::Uuid(self.take_uuid()?)),
-            (false, Some(length)) => Ok(IdSpan::Text(self.take_short(length)?)),
-            (false, None) => {
-                let [length] = self.take_chunk()?;
-                Ok(IdSpan::Text(self.take_short(length.into())?))
+    fn pass_id(&mut self, is_uuid: bool, length: impl FnOnce(&mut Self) -> u16) -> IdSpan {
+        match is_uuid {
+            true => IdSpan::Uuid(self.pass_short(UUID_BYTES).start),
+            false => {
+                let length = length(self);
+                IdSpan::Text(self.pass_short(length))
             }
         }
+    }
+
+    /// Takes the bytes of a number; zeros behind the event.
+    #[inline(always)]
+    fn take_number<const WIDTH: usize>(&mut self) -> [u8; WIDTH] {
+        let start = self.pass(WIDTH as u32).start as usize;
+        let bytes = self.own.get(start..).and_then(|rest| rest.first_chunk());
+        bytes.copied().unwrap_or([0; WIDTH])
+    }
+
+    /// Takes a length of one byte.
+    #[inline(always)]
+    fn take_length(&mut self) -> u16 {
+        u8::from_le_bytes(self.take_number()).into()
     }
 }
 
