@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::event::{EventId, RecordedEvent};
 use crate::format::FORMAT_VERSION;
 use crate::index::MEMTABLE_EVENTS_MAX;
-use crate::io::{Disk, ReadMode, RealDisk};
+use crate::io::{Disk, PAGE_BYTES, ReadMode, RealDisk};
 use crate::limits::{Limits, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::record::{Record, RecordKind};
@@ -137,8 +137,6 @@ impl Options {
         }
     }
 }
-
-const PAGE_BYTES: u64 = 4096;
 
 /// Sizes and identity of a [`FileStore`].
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,13 +26,10 @@ use crate::format::{
     Footer, FrameKind, Location, PackedFrame, Resume, SEGMENT_HEADER_BYTES, Stamp,
 };
 use crate::index::MEMTABLE_EVENTS_MAX;
-use crate::io::{Disk, DiskFile};
+use crate::io::{Disk, DiskFile, PAGE_BYTES};
 use crate::position::GlobalPosition;
 use crate::segment::{Preallocation, Segment};
 use crate::timestamp::Timestamp;
-
-/// Groups are padded to whole pages, so that a page that left the cache need not be read first.
-const PAGE_BYTES: u64 = 4096;
 
 /// Above this length of a usual write, writing zeros ahead would cost more than it spares: it doubles
 /// what the device has to write, and a long sync hardly notices that the system has to note which blocks
@@ -321,7 +318,8 @@ impl<D: Disk> Appender<D> {
         Ok(())
     }
 
-    /// Writes the buffer, padded with zeros to the end of its last page, and syncs.
+    /// Writes the buffer, padded with zeros to the end of its last page, and syncs: a page that left the
+    /// cache need not be read first.
     fn write_and_sync(&mut self, end: u64) -> Result<(), PoisonCause> {
         let padded = end.next_multiple_of(PAGE_BYTES).min(self.active.header().footer_offset());
         let padding = usize::try_from(padded - end).unwrap_or_default();
@@ -392,7 +390,7 @@ impl<D: Disk> Appender<D> {
         self.active.mark_sealed(footer);
         let next = Arc::new(next);
         self.reader.log().push(Arc::clone(&next));
-        self.active = next;
+        self.rotation.retire(std::mem::replace(&mut self.active, next));
         self.offset = SEGMENT_HEADER_BYTES as u64;
         self.tally = Tally::new();
         self.written = (0, 0);

@@ -156,7 +156,10 @@ pub(crate) fn answer<D: Disk>(
     merging: &Bell,
 ) {
     match call {
-        Call::Prepare => rotation.prepare_wanted(),
+        Call::Prepare => {
+            rotation.prepare_wanted();
+            rotation.give_back_ends();
+        }
         Call::Mark => {
             // A failure poisons the queue: the next commit is told.
             let _poisoned = queue.mark();

@@ -8,13 +8,15 @@
 //! 1. A segment is prepared by one thread at a time: its file has one maker.
 //! 2. What is taken has the number and base that follow the active segment.
 
+use std::sync::Arc;
+
 use parking_lot::{Condvar, Mutex};
 use uuid::Uuid;
 
 use crate::chance;
 use crate::error::Result;
 use crate::format::{Location, SEGMENT_OVERHEAD, Salt, SegmentHeader};
-use crate::io::Disk;
+use crate::io::{Disk, PAGE_BYTES};
 use crate::limits::{DOUBLED_SEGMENT_BYTES_MAX, FIRST_SEGMENT_BYTES, SEGMENT_SHARE_OF_LOG};
 use crate::segment::{Preallocation, Segment, prepare};
 
@@ -25,6 +27,8 @@ pub(crate) struct Rotation<D: Disk> {
     segment_bytes: u64,
     spare: Mutex<Spare<D>>,
     changed: Condvar,
+    /// Segments of which the unused room was not given back yet.
+    sealed: Mutex<Vec<Arc<Segment<D::File>>>>,
 }
 
 enum Spare<D: Disk> {
@@ -43,7 +47,8 @@ impl<D: Disk> Rotation<D> {
         spare: Option<Segment<D::File>>,
     ) -> Self {
         let spare = Mutex::new(spare.map_or(Spare::None, Spare::Ready));
-        Self { disk, store_id, segment_bytes, spare, changed: Condvar::new() }
+        let (changed, sealed) = (Condvar::new(), Mutex::default());
+        Self { disk, store_id, segment_bytes, spare, changed, sealed }
     }
 
     /// Returns the header of the first segment of a store.
@@ -121,6 +126,17 @@ impl<D: Disk> Rotation<D> {
         }
     }
 
+    /// Takes note of a segment that has been sealed.
+    pub(crate) fn retire(&self, segment: Arc<Segment<D::File>>) {
+        self.sealed.lock().push(segment);
+    }
+
+    /// Gives the unused room of sealed segments back to the file system.
+    pub(crate) fn give_back_ends(&self) {
+        let sealed = std::mem::take(&mut *self.sealed.lock());
+        sealed.iter().for_each(|segment| segment.give_back_end());
+    }
+
     /// Returns how many bytes the spare segment takes, if there is one.
     pub(crate) fn spare_bytes(&self) -> u64 {
         use crate::io::DiskFile;
@@ -143,8 +159,6 @@ impl<D: Disk> Drop for Preparation<'_, D> {
         self.rotation.changed.notify_all();
     }
 }
-
-const PAGE_BYTES: u64 = 4096;
 
 fn random_salt() -> Salt {
     Salt::new(chance::unique().as_u64_pair().1)

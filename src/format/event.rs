@@ -351,11 +351,10 @@ fn check_names(own: &[u8], parts: &EventParts) -> Result<(), &'static str> {
     }
 }
 
-/// Tells whether bytes keep the rules of a name.
+/// Tells whether bytes, whose count fits into one, keep the rules of a name.
 #[inline]
 fn is_name(bytes: &[u8]) -> bool {
-    let may_be = (1..=usize::from(u8::MAX)).contains(&bytes.len());
-    may_be && (is_plain(bytes) || is_printable(bytes, |_| false))
+    !bytes.is_empty() && (is_plain(bytes) || is_printable(bytes, |_| false))
 }
 
 /// Tells whether a name has the form of a UUID.

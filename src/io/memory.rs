@@ -35,6 +35,7 @@ pub(crate) enum Operation {
     Write,
     SetLen,
     Allocate,
+    GiveBack,
     Sync,
     WriteOut,
     Evict,
@@ -487,6 +488,16 @@ impl DiskFile for MemoryFile {
         let mut contents = self.contents.lock();
         let len = contents.len().max(index(len)?);
         contents.resize(len, 0);
+        Ok(())
+    }
+
+    fn give_back(&self, offset: u64, len: u64) -> Result<()> {
+        self.check_writable()?;
+        self.call(Operation::GiveBack, 0)?;
+        let (start, end) = (index(offset)?, index(offset.saturating_add(len))?);
+        let mut contents = self.contents.lock();
+        let end = end.min(contents.len());
+        contents.get_mut(start..end).unwrap_or_default().fill(0);
         Ok(())
     }
 

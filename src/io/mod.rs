@@ -40,6 +40,9 @@ pub(crate) use real::{ReadMode, RealDisk};
 pub use simulated::{Call, Crash, Failure, Moment, SimulatedDisk};
 pub(crate) use view::{Piece, ViewedFile};
 
+/// Bytes of a page, in which systems cache files and file systems give out space.
+pub(crate) const PAGE_BYTES: u64 = 4096;
+
 /// Bytes of a large page. A file that is written in pieces of this size, each at a multiple of it, may
 /// be cached in large pages, and a map of it is then translated by far fewer entries.
 pub(crate) const LARGE_PAGE_BYTES: usize = 2 << 20;
@@ -131,6 +134,12 @@ pub(crate) trait DiskFile: Send + Sync + 'static {
     ///
     /// [`ErrorKind::Unsupported`] where the file system can not; the file is then as it was.
     fn allocate(&self, len: u64) -> Result<()>;
+
+    /// Gives the space of a range of whole pages back to the file system. The length stays, and the
+    /// range reads as zeros; whether it does so after a crash is as with a write.
+    ///
+    /// [`ErrorKind::Unsupported`] where the file system can not; the file is then as it was.
+    fn give_back(&self, offset: u64, len: u64) -> Result<()>;
 
     /// Makes the file's contents durable, and its length.
     ///

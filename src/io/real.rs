@@ -209,6 +209,10 @@ impl DiskFile for RealFile {
         platform::allocate(&self.file, len)
     }
 
+    fn give_back(&self, offset: u64, len: u64) -> Result<()> {
+        platform::give_back(&self.file, offset, len)
+    }
+
     fn sync_data(&self) -> Result<()> {
         platform::sync_data(&self.file)
     }

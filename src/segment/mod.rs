@@ -9,6 +9,8 @@
 //! 1. A segment has its final name only once its header is durable.
 //! 2. Bytes before the readable end are durable and never change, and nothing else is handed out.
 //! 3. A segment's file has its whole length before it has its name, and is never made shorter.
+//! 4. Space that is given back lies between the last frame and the footer of a sealed segment, in
+//!    pages of their own: zeros before, and zeros after.
 
 #![forbid(unsafe_code)]
 
@@ -32,7 +34,7 @@ use crate::format::{
     ALIGNMENT, EVENT_HEADER_BYTES, EventPlace, FRAME_HEADER_BYTES, Fault, Footer, FrameHeader,
     Location, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, decode, id_of,
 };
-use crate::io::{Disk, DiskFile, OpenMode, Piece, ViewedFile};
+use crate::io::{Disk, DiskFile, OpenMode, PAGE_BYTES, Piece, ViewedFile};
 
 const SUFFIX: &str = ".seg";
 const UNFINISHED_SUFFIX: &str = ".tmp";
@@ -187,6 +189,17 @@ impl<F: DiskFile> Segment<F> {
     pub(crate) fn mark_sealed(&self, footer: Footer) {
         self.set_readable(footer.end);
         let _already = self.footer.set(footer);
+    }
+
+    /// Gives the room that no frame has used back to the file system, once the segment is sealed. Where
+    /// that fails it stays taken, which loses nothing.
+    pub(crate) fn give_back_end(&self) {
+        let Some(footer) = self.footer() else { return };
+        let start = footer.end.next_multiple_of(PAGE_BYTES);
+        let end = self.header.footer_offset() / PAGE_BYTES * PAGE_BYTES;
+        if start < end {
+            let _best_effort = self.file().give_back(start, end - start);
+        }
     }
 
     /// Reads the footer's place: `Ok(None)` when it is blank, as in a segment that is not sealed.

@@ -1,6 +1,8 @@
 //! How segments follow each other, and the largest commits there are.
 
 use super::*;
+use crate::format::SEGMENT_FOOTER_BYTES;
+use crate::io::PAGE_BYTES;
 use crate::limits::{COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX};
 
 fn commit_of(payloads: &[usize], first: u64) -> Commit {
@@ -139,4 +141,46 @@ fn zeros_are_written_ahead_of_small_writes_and_not_of_large_ones() {
     assert!(is_zeroed(160, 1_000));
     assert!(is_zeroed(2, 100_000));
     assert!(!is_zeroed(1, 150_000));
+}
+
+#[test]
+fn the_unused_room_of_a_sealed_segment_is_given_back_and_nothing_else() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk);
+    append_all(&engine, 1..=5, SIXTH);
+    let used = frame_of(&disk, 5);
+    assert_eq!(used.segment, 1);
+    let used_end = usize::try_from(used.end()).unwrap();
+    // Marks where the room begins and where it ends, of which only whole pages can be given back.
+    let mark = |bytes: &mut Vec<u8>| {
+        let end = bytes.len() - SEGMENT_FOOTER_BYTES;
+        bytes[used_end..end].fill(0xee);
+    };
+    edit(&disk, &segment_path(1), mark);
+    append_sized(&engine, 6, 5 * SIXTH).unwrap();
+    append_sized(&engine, 7, SIXTH).unwrap();
+    wait_until(|| disk.calls(Operation::GiveBack) > 0);
+    let bytes = disk.bytes_of(&segment_path(1)).unwrap();
+    let marked: Vec<_> =
+        (0..bytes.len()).filter(|at| bytes[*at] == 0xee && *at >= used_end).collect();
+    let page = usize::try_from(PAGE_BYTES).unwrap();
+    let first_page = used_end.next_multiple_of(page);
+    let last_page = bytes.len() - page;
+    let kept = (used_end..first_page).chain(last_page..bytes.len() - SEGMENT_FOOTER_BYTES);
+    assert_eq!(marked, kept.collect::<Vec<_>>());
+    assert_holds(&engine, 7);
+    assert_eq!(disk.calls(Operation::GiveBack), 1);
+}
+
+#[test]
+fn a_file_system_that_takes_no_room_back_is_no_error() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk);
+    disk.break_down(Operation::GiveBack, ErrorKind::Unsupported);
+    append_all(&engine, 1..=10, 25_000);
+    wait_until(|| disk.calls(Operation::GiveBack) > 0);
+    append_all(&engine, 11..=30, 25_000);
+    assert_holds(&engine, 30);
+    engine.close().unwrap();
+    assert_goes_on(&disk, 30);
 }

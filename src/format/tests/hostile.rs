@@ -7,7 +7,9 @@ use proptest::collection::vec;
 use proptest::prelude::{any, proptest};
 use proptest::{prop_assert, prop_assert_eq};
 
-use super::material::{frame_around, full_event_bytes, settings, single, some_frame, some_stamp};
+use super::material::{
+    frame_around, frame_of, full_event, full_event_bytes, settings, single, some_frame, some_stamp,
+};
 use super::roundtrip::{any_footer, any_segment};
 use crate::event::RecordedEvent;
 use crate::format::layout::{
@@ -17,9 +19,11 @@ use crate::format::layout::{
     SEGMENT_FLAGS, SEGMENT_HEADER, SEGMENT_RESERVED, SEGMENT_SIZE, SEGMENT_VERSION, STORE,
     STORE_CRC, STORE_FLAGS, STORE_RESERVED, STORE_VERSION,
 };
-use crate::format::{Fault, Footer, Frame, FrameHeader, Location, SegmentHeader, StoreFile};
+use crate::format::{
+    EventPlace, Fault, Footer, Frame, FrameHeader, Location, SegmentHeader, StoreFile,
+};
 use crate::position::GlobalPosition;
-use crate::stream::IdRef;
+use crate::stream::{ActorId, IdRef, StreamId};
 
 /// Decodes the event of a frame, together with its frame and on its own, to the same end.
 fn decode(frame: &Bytes) -> Result<RecordedEvent, Fault> {
@@ -296,6 +300,48 @@ fn what_no_version_writes_is_refused_though_the_checksum_holds() {
     for size in [0, 8, SEGMENT_HEADER.size as u64, 4160, 65_537, u64::MAX] {
         let found = SegmentHeader::decode(&resealed(some_segment().encode(), SEGMENT_SIZE, size));
         assert_eq!(found, Err(Fault::Invalid("size")), "{size} bytes");
+    }
+}
+
+#[test]
+fn a_name_that_breaks_the_rules_is_refused_whichever_it_is() {
+    let stream = StreamId::new("Workout", "w-1").unwrap();
+    let event = full_event().actor(ActorId::new("coach-7").unwrap());
+    let frame = frame_of(&[(stream, event)], GlobalPosition::FIRST, &some_stamp());
+    let event = &frame.as_bytes()[FRAME_HEADER.size..];
+    let event = &event[..EventPlace::read(event).length as usize];
+    assert!(decode(&frame_around(event)).is_ok());
+    let names = [
+        ("Workout", "aggregate type"),
+        ("w-1", "aggregate id"),
+        ("WorkoutScheduled", "event type"),
+        ("club-1", "tenant id"),
+        ("coach-7", "actor id"),
+        ("athlete:7", "tags"),
+    ];
+    for (name, what) in names {
+        let is_here = |window: &[u8]| window == name.as_bytes();
+        let start = event.windows(name.len()).position(is_here).unwrap();
+        for wrong in [b"\x07", b"\xff", b"\x7f"] {
+            let mut changed = event.to_vec();
+            changed[start..=start].copy_from_slice(wrong);
+            let fault = decode(&frame_around(&changed)).unwrap_err();
+            assert_eq!(fault, Fault::Invalid(what), "{name} with {wrong:?}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_name_is_refused() {
+    for (type_length, id_length, event_type_length, what) in
+        [(0, 1, 1, "aggregate type"), (1, 0, 1, "aggregate id"), (1, 1, 0, "event type")]
+    {
+        let mut event = vec![0; EVENT_HEADER.size];
+        EVENT_AGGREGATE_TYPE_LENGTH.put(&mut event, type_length);
+        EVENT_AGGREGATE_ID_LENGTH.put(&mut event, id_length);
+        EVENT_TYPE_LENGTH.put(&mut event, event_type_length);
+        event.extend_from_slice(b"xx");
+        assert_eq!(decode(&frame_around(&event)).unwrap_err(), Fault::Invalid(what));
     }
 }
 

@@ -117,6 +117,17 @@ pub(in crate::io) fn allocate(_file: &File, _len: u64) -> Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
+#[cfg(target_os = "linux")]
+pub(in crate::io) fn give_back(file: &File, offset: u64, len: u64) -> Result<()> {
+    let mode = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+    Ok(retry_on_intr(|| rustix::fs::fallocate(file, mode, offset, len))?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(in crate::io) fn give_back(_file: &File, _offset: u64, _len: u64) -> Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
 /// Syncs with one call: the standard library would try again after an interruption.
 #[cfg(not(target_vendor = "apple"))]
 pub(in crate::io) fn sync_data(file: &File) -> Result<()> {

@@ -88,6 +88,10 @@ pub(in crate::io) fn allocate(_file: &File, _len: u64) -> Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
+pub(in crate::io) fn give_back(_file: &File, _offset: u64, _len: u64) -> Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
 pub(in crate::io) fn sync_data(file: &File) -> Result<()> {
     file.sync_data()
 }

@@ -50,6 +50,8 @@ pub enum Call {
     SetLen,
     /// Space is reserved.
     Allocate,
+    /// Space is given back.
+    GiveBack,
     /// A file is synced.
     Sync,
     /// A range is written out.
@@ -556,6 +558,12 @@ impl DiskFile for SimulatedFile {
     fn allocate(&self, len: u64) -> Result<()> {
         let len = self.len()?.max(len);
         self.change(Call::Allocate, Change::SetLen(len as usize))
+    }
+
+    fn give_back(&self, offset: u64, len: u64) -> Result<()> {
+        let len = self.len()?.saturating_sub(offset).min(len);
+        let bytes = vec![0; len as usize].into();
+        self.change(Call::GiveBack, Change::Write { offset: offset as usize, bytes })
     }
 
     fn sync_data(&self) -> Result<()> {

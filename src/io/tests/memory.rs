@@ -39,6 +39,7 @@ fn every_operation_can_fail() {
     failed(Operation::Write, &|| file.write_all_at(b"x", 0));
     failed(Operation::SetLen, &|| file.set_len(0));
     failed(Operation::Allocate, &|| file.allocate(100));
+    failed(Operation::GiveBack, &|| file.give_back(0, 1));
     failed(Operation::Sync, &|| file.sync_data());
     failed(Operation::WriteOut, &|| file.write_out(0, 1));
     failed(Operation::Evict, &|| file.evict());

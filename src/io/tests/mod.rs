@@ -10,8 +10,8 @@ mod simulated;
 use std::io::ErrorKind;
 
 use crate::io::{
-    Disk, DiskFile, MakeDirectory, MemoryDisk, OpenMode, ReadMode, RealDisk, SimulatedDisk,
-    ViewedFile,
+    Disk, DiskFile, MakeDirectory, MemoryDisk, OpenMode, PAGE_BYTES, ReadMode, RealDisk,
+    SimulatedDisk, ViewedFile,
 };
 
 /// Makes a module of tests for each kind of disk, one test for each behaviour.
@@ -46,6 +46,7 @@ on_every_disk![
     a_hole_reads_as_zeros,
     a_new_length_adds_zeros_or_cuts,
     allocation_adds_zeros_and_never_cuts,
+    room_that_is_given_back_reads_as_zeros,
     a_new_file_refuses_a_name_that_is_taken,
     an_absent_file_is_not_found,
     a_file_opened_for_reading_takes_no_writes,
@@ -144,6 +145,19 @@ fn allocation_adds_zeros_and_never_cuts(disk: &impl Disk) {
     file.allocate(10).unwrap();
     file.allocate(0).unwrap();
     assert_eq!(file.len().unwrap(), 100_000);
+}
+
+fn room_that_is_given_back_reads_as_zeros(disk: &impl Disk) {
+    let page = usize::try_from(PAGE_BYTES).unwrap();
+    let file = new_file(disk, "file", &vec![b'x'; 4 * page]);
+    let before = file.allocated_bytes().unwrap();
+    match file.give_back(PAGE_BYTES, 2 * PAGE_BYTES) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => return,
+        outcome => outcome.unwrap(),
+    }
+    let zeros = [vec![b'x'; page], vec![0; 2 * page], vec![b'x'; page]].concat();
+    assert_eq!(contents(&file), zeros);
+    assert!(file.allocated_bytes().unwrap() <= before);
 }
 
 fn a_new_file_refuses_a_name_that_is_taken(disk: &impl Disk) {

@@ -190,6 +190,7 @@ fn every_call_that_changes_something_is_a_moment_and_can_fail() {
     let inner = disk.directory("inner", MakeDirectory::IfAbsent).unwrap();
     let file = new_file(&inner, "a", b"bytes");
     file.allocate(100).unwrap();
+    file.give_back(0, 100).unwrap();
     file.set_len(50).unwrap();
     file.write_out(0, 50).unwrap();
     file.sync_data().unwrap();
@@ -204,6 +205,7 @@ fn every_call_that_changes_something_is_a_moment_and_can_fail() {
         Call::Create,
         Call::Write,
         Call::Allocate,
+        Call::GiveBack,
         Call::SetLen,
         Call::WriteOut,
         Call::Sync,

@@ -172,6 +172,10 @@ impl DiskFile for WatchedFile {
         self.file.allocate(len)
     }
 
+    fn give_back(&self, offset: u64, len: u64) -> Result<()> {
+        self.file.give_back(offset, len)
+    }
+
     fn sync_data(&self) -> Result<()> {
         point();
         let written = std::mem::take(&mut *self.written.lock());
