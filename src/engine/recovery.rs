@@ -16,7 +16,7 @@
 //! | H | zeros behind the last frame of the last used segment | the end of the log |
 //! | I | bytes behind it, and no later frame shows that they had been durable | a note: a torn tail; it is cut |
 //! | J | bytes behind it, and a later frame that is not older shows that they had been durable | damage |
-//! | K | no valid footer, and the next segment has frames | damage |
+//! | K | no valid footer, and the next segment has frames | damage, unless the footer stands there when it is looked at again |
 //! | L | stray bytes in unused space of a sealed segment | a note |
 //! | M | frames that verify and do not continue the log: older ones as in I, others as in J | |
 //! | N | a file that is shorter than its header says | damage; of a spare a note: it is set aside |
@@ -191,7 +191,7 @@ impl<D: Disk> Walk<'_, D> {
             }
             return Ok(());
         }
-        if follows_end {
+        if follows_end && !self.go_on_before()? {
             self.seal_before();
         }
         self.walked.tally = Tally::new();
@@ -290,6 +290,23 @@ impl<D: Disk> Walk<'_, D> {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Goes on where the log seemed to end, if the segment has its footer by now: the next one is in use,
+    /// so a writer at work has gone on since, and what looked unfinished was being written.
+    fn go_on_before(&mut self) -> Result<bool> {
+        let Some(last) = self.walked.segments.last().map(Arc::clone) else { return Ok(false) };
+        let Some(Ok(footer)) = last.read_footer()? else { return Ok(false) };
+        if !self.open.is_empty() {
+            return Ok(false);
+        }
+        let end = self.walked.offset;
+        self.walked.cuts.retain(|cut| cut.segment != last.header().number);
+        self.walked.notes.retain(|note| note.file != *last.path() || note.offset < end);
+        let mut scan = Scan::new(&last);
+        scan.go_back_to(end);
+        self.walk_sealed(&last, &mut scan, footer)?;
+        Ok(true)
     }
 
     /// Takes the segment where the log seemed to end for sealed, since the next one is in use.

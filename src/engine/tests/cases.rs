@@ -530,3 +530,28 @@ fn case_n_a_spare_that_was_cut_short_is_set_aside() {
     drop(engine);
     assert_goes_on(&disk, 4);
 }
+
+#[test]
+fn k_a_writer_that_goes_on_while_it_is_looked_at_is_no_damage() {
+    // Where the log seems to end, a commit stands in half: it is not a torn tail once it is whole.
+    for torn_bytes in [0, 100] {
+        let disk = MemoryDisk::new();
+        let engine = open(&disk);
+        append_all(&engine, 1..=4, SIXTH);
+        wait_until(|| disk.files().contains(&segment_path(2)));
+        let end = usize::try_from(frame_of(&disk, 4).end()).unwrap();
+        edit(&disk, &segment_path(1), |bytes| bytes[end..end + torn_bytes].fill(0x11));
+        let mut seen = 0;
+        let walked = walk(&disk, &mut |frame| {
+            seen += u64::from(frame.header().event_count);
+            if seen == 4 {
+                append_all(&engine, 5..=8, SIXTH);
+            }
+        });
+        assert_eq!(walked.damage, []);
+        assert_eq!((seen, walked.next_position.get()), (8, 9));
+        assert_eq!((walked.cuts.len(), walked.notes.len()), (0, 0));
+        assert_eq!(walked.segments.len(), 2);
+        assert_holds(&engine, 8);
+    }
+}

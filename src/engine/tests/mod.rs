@@ -33,7 +33,7 @@ use std::ops::RangeInclusive;
 
 use crate::clock::Clock;
 use crate::engine::recovery;
-use crate::engine::route::{Depth, Route};
+use crate::engine::route::{Depth, Route, Walked};
 use crate::engine::{Durability, Engine, EngineOptions, Severity, Workers, verify};
 use crate::error::{Damage, Error, Result};
 use crate::event::{EventId, NewEvent, RecordedEvent};
@@ -194,28 +194,30 @@ impl Place {
     }
 }
 
-/// Returns all frames of an undamaged log.
-fn frames(disk: &MemoryDisk) -> Vec<Place> {
-    let log = disk.directory("log", MakeDirectory::Never).unwrap();
+/// Walks a log as a reader does that may be beside a writer.
+fn walk(disk: &MemoryDisk, sink: &mut dyn FnMut(&Frame)) -> Walked<MemoryDisk> {
     let store = crate::engine::directory::open(disk.clone()).unwrap();
-    let mut found = Vec::new();
-    let mut sink = |frame: &Frame, _resume| {
-        found.push((frame.location(), *frame.header()));
-        Ok(())
-    };
-    let store_id = store.identity.store_id;
-    let (mode, depth) = (OpenMode::Read, Depth::Full);
     let route = Route {
-        disk: &log,
-        store_id,
-        mode,
-        depth,
+        disk: &disk.directory("log", MakeDirectory::Never).unwrap(),
+        store_id: store.identity.store_id,
+        mode: OpenMode::Read,
+        depth: Depth::Full,
         from: None,
         last: None,
         holes: &store.holes,
         mended: None,
     };
-    let walked = recovery::walk(&route, &mut sink).unwrap();
+    let mut sink = |frame: &Frame, _resume| {
+        sink(frame);
+        Ok(())
+    };
+    recovery::walk(&route, &mut sink).unwrap()
+}
+
+/// Returns all frames of an undamaged log.
+fn frames(disk: &MemoryDisk) -> Vec<Place> {
+    let mut found = Vec::new();
+    let walked = walk(disk, &mut |frame| found.push((frame.location(), *frame.header())));
     assert_eq!(walked.damage, []);
     let place = |(location, header): &(_, crate::format::FrameHeader)| {
         let segments = walked.segments.iter();
