@@ -297,9 +297,6 @@ impl<D: Disk> Walk<'_, D> {
     fn go_on_before(&mut self) -> Result<bool> {
         let Some(last) = self.walked.segments.last().map(Arc::clone) else { return Ok(false) };
         let Some(Ok(footer)) = last.read_footer()? else { return Ok(false) };
-        if !self.open.is_empty() {
-            return Ok(false);
-        }
         let end = self.walked.offset;
         self.walked.cuts.retain(|cut| cut.segment != last.header().number);
         self.walked.notes.retain(|note| note.file != *last.path() || note.offset < end);
