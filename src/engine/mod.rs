@@ -343,8 +343,7 @@ fn walk<D: Disk>(
 }
 
 /// Walks a store that somebody may be writing to. What looks like damage may have been half of a
-/// write that is whole by now, so damage is believed only when it stays: a second look finds the same. A
-/// writer that is fast seals one segment behind the other, each looked at a moment too early.
+/// write that is whole by now, so damage is believed only when it stays: a second look finds the same.
 fn walk_read_only<D: Disk>(directory: &Directory<D>) -> Result<(Arc<Index<D>>, Walked<D>)> {
     const ATTEMPTS: usize = 50;
     const FAILED_ATTEMPTS: usize = 3;
