@@ -159,3 +159,20 @@ mod unix {
         assert!(new.join("file").exists());
     }
 }
+
+/// A directory for temporary files on a file system that knows no holes fails it.
+#[test]
+#[cfg(target_os = "linux")]
+fn room_that_is_given_back_takes_up_no_space() {
+    use crate::io::PAGE_BYTES;
+
+    on_real(ReadMode::Read, |disk| {
+        let bytes = vec![b'x'; 256 << 10];
+        let file = new_file(disk, "file", &bytes);
+        file.sync_data().unwrap();
+        let before = file.allocated_bytes().unwrap();
+        file.give_back(PAGE_BYTES, 32 * PAGE_BYTES).unwrap();
+        assert!(file.allocated_bytes().unwrap() <= before - 31 * PAGE_BYTES);
+        assert_eq!(file.len().unwrap(), bytes.len() as u64);
+    });
+}
