@@ -24,7 +24,7 @@ use crate::event::{
     TAG_SEPARATOR, encoded_metadata, joined_tags,
 };
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::stream::{IdRef, StreamId, is_aggregate_type, is_plain};
+use crate::stream::{IdRef, StreamId, check_text, is_aggregate_type, is_plain};
 use crate::timestamp::Timestamp;
 
 /// Where an event stands, as its header says.
@@ -351,10 +351,16 @@ fn check_names(own: &[u8], parts: &EventParts) -> Result<(), &'static str> {
     }
 }
 
-/// Tells whether bytes, whose count fits into one, keep the rules of a name.
+/// Tells whether bytes keep the rules of a name.
 #[inline]
 fn is_name(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && (is_plain(bytes) || is_printable(bytes, |_| false))
+    (!bytes.is_empty() && is_plain(bytes)) || is_unusual_name(bytes)
+}
+
+#[cold]
+fn is_unusual_name(bytes: &[u8]) -> bool {
+    let text = std::str::from_utf8(bytes);
+    text.is_ok_and(|text| check_text("name", text, u8::MAX.into()).is_ok())
 }
 
 /// Tells whether a name has the form of a UUID.
@@ -366,14 +372,8 @@ fn is_uuid(bytes: &[u8]) -> bool {
 
 #[inline]
 fn are_tags(bytes: &[u8]) -> bool {
-    is_plain(bytes) || is_printable(bytes, |character| character == TAG_SEPARATOR)
-}
-
-/// Tells whether bytes are text without control characters other than those that are allowed.
-#[cold]
-fn is_printable(bytes: &[u8], is_allowed: impl Fn(char) -> bool) -> bool {
-    let text = std::str::from_utf8(bytes);
-    text.is_ok_and(|text| text.chars().all(|it| !it.is_control() || is_allowed(it)))
+    let is_allowed = |character: char| !character.is_control() || character == TAG_SEPARATOR;
+    is_plain(bytes) || std::str::from_utf8(bytes).is_ok_and(|tags| tags.chars().all(is_allowed))
 }
 
 /// Walks over the parts behind the header, and may end behind the event: then none of them counts.
