@@ -81,9 +81,9 @@ impl Options {
     /// Sets the size of a full-grown segment, in bytes: a multiple of 4,096 between
     /// [`SEGMENT_BYTES_MIN`] and [`SEGMENT_BYTES_MAX`], [`SEGMENT_BYTES_DEFAULT`] when not set.
     ///
-    /// Smaller segments are sealed sooner; larger ones are fewer. A segment is smaller
-    /// as long as the log holds less than 32 of that size, and larger when a single commit needs it. It may change from one opening to
-    /// the next.
+    /// Smaller segments are sealed sooner; larger ones are fewer. A segment is smaller as long as the log
+    /// holds less than 32 of that size, and larger when a single commit needs it. It may change from one
+    /// opening to the next.
     #[must_use]
     pub fn segment_bytes(self, segment_bytes: u64) -> Self {
         Self { segment_bytes, ..self }

@@ -1,7 +1,8 @@
 //! Keeps the next segment ready, so that no commit and no rollover waits for its preparation.
 //!
 //! One segment at most is prepared ahead, by the background thread, once the active one is half
-//! full. When none is ready at a rollover it is made there and then: slower, and just as correct.
+//! full. When none is ready at a rollover it is made there and then: slower, and just as correct. The same
+//! thread then gives back the room at the end of segments that have been sealed.
 //!
 //! Invariants:
 //!

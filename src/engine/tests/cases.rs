@@ -532,7 +532,7 @@ fn case_n_a_spare_that_was_cut_short_is_set_aside() {
 }
 
 #[test]
-fn k_a_writer_that_goes_on_while_it_is_looked_at_is_no_damage() {
+fn case_k_a_writer_that_goes_on_while_it_is_looked_at_is_no_damage() {
     // Where the log seems to end, a commit stands in half: it is not a torn tail once it is whole.
     for torn_bytes in [0, 100] {
         let disk = MemoryDisk::new();
