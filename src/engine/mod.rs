@@ -343,31 +343,21 @@ fn walk<D: Disk>(
 }
 
 /// Walks a store that somebody may be writing to. What looks like damage may have been half of a
-/// write that is whole by now, so damage is believed only when it stays: a second look finds the same.
+/// write that is whole by now, so damage is believed only when it stays.
 fn walk_read_only<D: Disk>(directory: &Directory<D>) -> Result<(Arc<Index<D>>, Walked<D>)> {
-    const ATTEMPTS: usize = 50;
-    const FAILED_ATTEMPTS: usize = 3;
-    let places = |damage: &[Damage]| -> Vec<_> {
-        damage.iter().map(|damage| (damage.file.clone(), damage.offset)).collect()
-    };
-    let mut before = None;
+    const ATTEMPTS: usize = 3;
     let mut attempt = 1;
     loop {
         settling::settle(&directory.log, OpenMode::Read)?;
         let (index, damage) = indexing::open(directory, Access::Read, MEMTABLE_EVENTS_MAX)?;
         let walked = walk(directory, &index, OpenMode::Read);
         let walked = walked.map(|walked| with_damage(walked, damage));
-        let found = walked.as_ref().ok().map(|walked| places(&walked.damage));
-        let is_settled = match &found {
-            Some(found) => found.is_empty() || before.as_ref() == Some(found),
-            None => attempt >= FAILED_ATTEMPTS,
-        };
-        if is_settled || attempt == ATTEMPTS {
+        let is_good = walked.as_ref().is_ok_and(|walked| walked.damage.is_empty());
+        if is_good || attempt == ATTEMPTS {
             // What was read may have been written since the first sync.
             settling::settle(&directory.log, OpenMode::Read)?;
             return walked.map(|walked| (index, walked));
         }
-        before = found;
         attempt += 1;
     }
 }
