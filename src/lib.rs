@@ -70,6 +70,7 @@ mod encoding;
 mod engine;
 mod error;
 mod event;
+mod few;
 mod format;
 mod index;
 mod io;

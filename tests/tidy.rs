@@ -47,6 +47,7 @@ const FLOORS: &[Floor] = &[
             "encoding",
             "error",
             "event",
+            "few",
             "limits",
             "position",
             "record",

@@ -22,6 +22,7 @@ use super::rotation::Rotation;
 use crate::bugs::{self, Bug};
 use crate::clock::Clock;
 use crate::error::{Error, PoisonCause};
+use crate::few::Few;
 use crate::format::{
     Footer, FrameKind, Location, PackedFrame, Resume, SEGMENT_HEADER_BYTES, Stamp,
 };
@@ -273,7 +274,7 @@ impl<D: Disk> Appender<D> {
         let durable_upto = self.active.location(self.offset);
         self.buffer.clear();
         let mut tally = self.tally.clone();
-        let mut places = Vec::with_capacity(frames.len());
+        let mut places = Few::with_capacity(frames.len());
         for queued in frames.iter_mut() {
             let location = durable_upto.plus(self.buffer.len() as u64);
             let stamp = Stamp {
@@ -335,19 +336,19 @@ impl<D: Disk> Appender<D> {
         unsynced: Bug,
         write: impl FnOnce(&D::File) -> io::Result<()>,
     ) -> Result<(), PoisonCause> {
-        let poison = |operation| {
+        let poison = |operation, source| {
             let path = self.active.path().clone();
-            move |source| PoisonCause { operation, path, source }
+            PoisonCause { operation, path, source }
         };
-        write(self.active.file()).map_err(poison(operation))?;
+        write(self.active.file()).map_err(|source| poison(operation, source))?;
         if bugs::on(unsynced) {
             return Ok(());
         }
-        self.active.file().sync_data().map_err(poison("sync"))
+        self.active.file().sync_data().map_err(|source| poison("sync", source))
     }
 
-    fn publish(&self, frames: &[QueuedFrame], places: &[(Vec<Location>, Resume)]) {
-        let published: Vec<_> = frames
+    fn publish(&self, frames: &[QueuedFrame], places: &[(Few<Location>, Resume)]) {
+        let published: Few<_> = frames
             .iter()
             .zip(places)
             .map(|(queued, (locations, resume))| Published {

@@ -37,6 +37,7 @@ use super::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Stopwatch, yield_no
 use super::waiter::{Outcome, Presence, Summons, Waiter};
 use crate::bugs::{self, Bug};
 use crate::error::{Error, PoisonCause, Result};
+use crate::few::Few;
 use crate::format::FrameKind;
 use crate::io::Disk;
 use crate::limits::{GROUP_BYTES_MAX, Limits, UNATTENDED_BYTES_MAX};
@@ -88,9 +89,9 @@ enum Status {
 /// Frames that are written together, and who waits for them.
 #[derive(Default)]
 pub(super) struct Group {
-    pub(super) frames: Vec<QueuedFrame>,
+    pub(super) frames: Few<QueuedFrame>,
     /// Whom each frame is for.
-    callers: Vec<Arc<Waiter>>,
+    callers: Few<Arc<Waiter>>,
     /// Callers without a frame who wait for the frames before them.
     onlookers: Vec<Arc<Waiter>>,
     bytes: usize,

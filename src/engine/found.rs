@@ -14,6 +14,7 @@ use super::prepared::{Keys, Prepared};
 use super::reader::Reader;
 use crate::error::Result;
 use crate::event::EventId;
+use crate::few::Few;
 use crate::index::{Term, TermHash};
 use crate::io::Disk;
 use crate::position::{GlobalPosition, StreamVersion};
@@ -24,7 +25,7 @@ use crate::store::Commit;
 pub(crate) struct Found {
     as_of: GlobalPosition,
     /// The version of the stream of each append, at the first append to it.
-    versions: Vec<StreamVersion>,
+    versions: Few<StreamVersion>,
     /// Whether no event of the commit was recorded.
     is_new: bool,
 }

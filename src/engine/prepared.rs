@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::heads::Head;
 use crate::error::{Error, Result};
+use crate::few::Few;
 use crate::format::PackedFrame;
 use crate::index::{NewTerms, TermHasher, TermList};
 use crate::limits::Limits;
@@ -20,7 +21,7 @@ pub(crate) struct Keys {
     /// One list for each event that is written.
     pub(crate) terms: TermList,
     /// The stream of each append, with the version that the commit gives it; 0 where it writes nothing.
-    pub(crate) heads: Vec<(Head, StreamVersion)>,
+    pub(crate) heads: Few<(Head, StreamVersion)>,
 }
 
 /// A commit on its way to the commit queue.
@@ -44,14 +45,14 @@ impl Prepared {
         limits: &Limits,
         writes: Option<&[Write]>,
     ) -> Result<Self> {
-        let mut frame = PackedFrame::default();
         let events = commit.appends.iter().flat_map(|append| &append.events);
-        frame.reserve(events.map(|event| event.payload.len()));
+        let mut frame = PackedFrame::with_room_for(events.map(|event| event.payload.len()));
         let mut keys = Keys::default();
         let mut terms = NewTerms::new(hasher);
         let mut wanted = writes.map(|writes| writes.iter().peekable());
         for (append_index, append) in commit.appends.iter().enumerate() {
-            keys.heads.push((Head::of(hasher, &append.stream), StreamVersion::ZERO));
+            let head = Head::of(hasher, &append.stream);
+            let aggregate_type = append.stream.aggregate_type();
             for (event_index, event) in append.events.iter().enumerate() {
                 let place = (append_index, event_index);
                 let is_wanted = wanted.as_mut().is_none_or(|wanted| {
@@ -59,9 +60,10 @@ impl Prepared {
                 });
                 if is_wanted {
                     frame.push(&append.stream, event)?;
-                    terms.push(&mut keys.terms, &append.stream, event);
+                    terms.push(&mut keys.terms, (head.hash(), aggregate_type), event);
                 }
             }
+            keys.heads.push((head, StreamVersion::ZERO));
         }
         let (limit, actual) = (limits.commit_bytes_max.into(), frame.length() as u64);
         if actual > limit {

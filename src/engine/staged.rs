@@ -10,6 +10,7 @@ use super::prepared::{Keys, Prepared};
 use super::reader::Reader;
 use crate::error::Result;
 use crate::event::{EventId, NewEvent, RecordedEvent};
+use crate::few::Few;
 use crate::index::{TermHash, TermList, Unhashed};
 use crate::io::Disk;
 use crate::position::{GlobalPosition, StreamVersion};
@@ -22,7 +23,7 @@ use crate::timestamp::Timestamp;
 /// Tables of what they hold are made when another commit asks: a lone appender never does.
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
-    commits: Vec<StagedCommit>,
+    commits: Few<StagedCommit>,
     /// How many of the commits the tables tell of.
     noted: usize,
     /// The version of each stream, by its hash; `None` where streams share it.
@@ -35,7 +36,7 @@ pub(crate) struct Staged {
 #[derive(Debug)]
 pub(crate) struct StagedCommit {
     commit: Commit,
-    writes: Vec<Write>,
+    writes: Few<Write>,
     keys: Arc<Keys>,
 }
 
@@ -51,12 +52,12 @@ struct Newest {
 
 impl Staged {
     /// Adds a commit of which these events are written.
-    pub(crate) fn add(&mut self, commit: Commit, writes: Vec<Write>, keys: Arc<Keys>) {
+    pub(crate) fn add(&mut self, commit: Commit, writes: Few<Write>, keys: Arc<Keys>) {
         self.commits.push(StagedCommit { commit, writes, keys });
     }
 
     /// Forgets everything, and gives the commits back: to free them takes a while.
-    pub(crate) fn clear(&mut self) -> Vec<StagedCommit> {
+    pub(crate) fn clear(&mut self) -> Few<StagedCommit> {
         self.versions.clear();
         self.ids.clear();
         self.noted = 0;
@@ -134,8 +135,8 @@ pub(crate) fn staged_versions(
     groups: [&mut Staged; 2],
     commit: &Commit,
     prepared: &Prepared,
-) -> Result<Vec<Option<StreamVersion>>, Unclear> {
-    let mut versions = Vec::new();
+) -> Result<Few<Option<StreamVersion>>, Unclear> {
+    let mut versions = Few::new();
     for staged in groups.into_iter().filter(|staged| !staged.commits.is_empty()) {
         staged.note();
         if staged.may_know(&prepared.keys.terms) {
@@ -214,7 +215,7 @@ pub(crate) struct StagedView<'a, D: Disk> {
     /// The group that is being written, then the one that gathers.
     pub(crate) staged: [&'a Staged; 2],
     /// What the streams of the commit have come to there.
-    pub(crate) versions: Vec<Option<StreamVersion>>,
+    pub(crate) versions: Few<Option<StreamVersion>>,
     pub(crate) newest: GlobalPosition,
 }
 
@@ -252,6 +253,8 @@ impl<D: Disk> View for StagedView<'_, D> {
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
+
     use super::*;
     use crate::index::{COLLIDING_KEY, Term, TermHasher};
     use crate::limits::Limits;
@@ -286,7 +289,7 @@ mod tests {
     fn stage(staged: &mut Staged, streams: &[(&StreamId, u64)]) {
         let names: Vec<_> = streams.iter().map(|(stream, _)| *stream).collect();
         let (commit, prepared) = commit_to(&names);
-        let writes: Vec<_> = (0..)
+        let writes: Few<_> = (0..)
             .zip(streams)
             .map(|(append, (_, version))| Write {
                 append,
@@ -346,15 +349,15 @@ mod tests {
             }
             staged_versions([&mut in_flight, &mut gathering], &checks_only, &prepared)
         };
-        assert_eq!(versions(&[]), Ok(Vec::new()));
-        assert_eq!(versions(&[(&one, 5)]), Ok(vec![Some(StreamVersion::new(5))]));
+        assert_eq!(versions(&[]), Ok(Few::new()));
+        assert_eq!(versions(&[(&one, 5)]), Ok(smallvec![Some(StreamVersion::new(5))]));
         stage(&mut in_flight, &[(&one, 4)]);
         let groups = [&mut in_flight, &mut gathering];
         let seen = staged_versions(groups, &checks_only, &prepared);
-        assert_eq!(seen, Ok(vec![Some(StreamVersion::new(5))]));
+        assert_eq!(seen, Ok(smallvec![Some(StreamVersion::new(5))]));
         let (commit, prepared) = commit_to(&[&one]);
         let keys = Prepared::of(&commit, &hasher, &Limits::default(), None).unwrap().keys;
-        in_flight.add(commit.clone(), Vec::new(), Arc::new(keys));
+        in_flight.add(commit.clone(), Few::new(), Arc::new(keys));
         let seen = staged_versions([&mut in_flight, &mut gathering], &commit, &prepared);
         assert_eq!(seen, Err(Unclear));
     }

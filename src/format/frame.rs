@@ -23,6 +23,7 @@ use super::{EVENT_HEADER_BYTES, EventPlace, Fault, Location, Salt, aligned, is_z
 use crate::bugs::{self, Bug};
 use crate::error::Result;
 use crate::event::{NewEvent, RecordedEvent};
+use crate::few::Few;
 use crate::limits::COMMIT_BYTES_MAX;
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::stream::StreamId;
@@ -106,8 +107,8 @@ impl FrameHeader {
     }
 }
 
-/// A frame that is being made.
-#[derive(Debug, Clone)]
+/// A frame that is being made; by default none at all, of which nothing may be asked.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct PackedFrame {
     bytes: Vec<u8>,
     event_count: usize,
@@ -123,16 +124,20 @@ pub(crate) struct Stamp {
     pub(crate) epoch: u32,
 }
 
-impl Default for PackedFrame {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl PackedFrame {
     /// Starts a frame without events.
     pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; FRAME_HEADER.size], event_count: 0 }
+        Self::with_room_for(std::iter::empty())
+    }
+
+    /// As [`new`](Self::new), with room for events with payloads of these lengths and ids and names of
+    /// usual lengths.
+    pub(crate) fn with_room_for(payloads: impl Iterator<Item = usize>) -> Self {
+        const BESIDE_A_PAYLOAD: usize = EVENT_HEADER_BYTES + 64;
+        let room: usize = payloads.map(|bytes| bytes + BESIDE_A_PAYLOAD).sum();
+        let mut bytes = Vec::with_capacity(FRAME_HEADER.size + room);
+        bytes.resize(FRAME_HEADER.size, 0);
+        Self { bytes, event_count: 0 }
     }
 
     /// Starts a frame without events that has any flags, known or not.
@@ -150,12 +155,6 @@ impl PackedFrame {
         FRAME_FLAGS.put(&mut frame.bytes, flags.into());
         frame.place(next_position, []);
         frame
-    }
-
-    /// Makes room for events with payloads of these lengths and ids and names of usual lengths.
-    pub(crate) fn reserve(&mut self, payloads: impl Iterator<Item = usize>) {
-        const BESIDE_A_PAYLOAD: usize = EVENT_HEADER_BYTES + 64;
-        self.bytes.reserve(payloads.map(|bytes| bytes + BESIDE_A_PAYLOAD).sum());
     }
 
     /// Adds an event of a stream.
@@ -211,7 +210,7 @@ impl PackedFrame {
     }
 
     /// Returns the locations of the events of a frame that stands at a location.
-    pub(crate) fn event_locations(&self, location: Location) -> Vec<Location> {
+    pub(crate) fn event_locations(&self, location: Location) -> Few<Location> {
         let mut at = FRAME_HEADER.size;
         let next = |_| {
             let here = location.plus(at as u64);

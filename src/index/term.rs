@@ -1,10 +1,12 @@
 //! What an event can be looked up by, and how that is hashed.
 
 use siphasher::sip::SipHasher13;
+use smallvec::SmallVec;
 use std::hash::Hasher;
 use uuid::Uuid;
 
 use crate::event::{EventId, NewEvent, RecordedEvent};
+use crate::few::Few;
 use crate::format::IdTime;
 use crate::stream::{IdRef, StreamId};
 
@@ -127,62 +129,60 @@ pub(crate) const COLLIDING_KEY: [u8; 16] = *b"terms to collide";
 #[cfg(test)]
 const COLLIDING_BITS: u64 = 1 << 63 | 1;
 
-/// Hashes the terms of events that are to be recorded. Events that follow each other often share their
-/// stream and their type, which are then hashed once.
+/// Hashes the terms of events that are to be recorded. Events that follow each other often share the
+/// type of their aggregate and their own, which are then hashed once.
 #[derive(Debug)]
 pub(crate) struct NewTerms<'a> {
     hasher: &'a TermHasher,
-    stream: Option<(&'a StreamId, [TermHash; 2])>,
+    aggregate_type: Option<(&'a str, TermHash)>,
     event_type: Option<(&'a str, TermHash)>,
 }
 
 impl<'a> NewTerms<'a> {
     pub(crate) fn new(hasher: &'a TermHasher) -> Self {
-        Self { hasher, stream: None, event_type: None }
+        Self { hasher, aggregate_type: None, event_type: None }
     }
 
-    /// Adds the terms of an event to a list.
-    pub(crate) fn push(&mut self, list: &mut TermList, stream: &'a StreamId, event: &'a NewEvent) {
-        let [stream, aggregate_type] = self.of_stream(stream);
+    /// Adds the terms of an event to a list, of which the stream was hashed before.
+    pub(crate) fn push(
+        &mut self,
+        list: &mut TermList,
+        (stream, aggregate_type): (TermHash, &'a str),
+        event: &'a NewEvent,
+    ) {
         let event_id = self.hasher.hash(Term::EventId(event.event_id));
-        let event_type = self.of_type(&event.event_type);
-        list.hashes.extend([event_id, stream, aggregate_type, event_type]);
+        let aggregate_type = once(&mut self.aggregate_type, aggregate_type, |name| {
+            self.hasher.hash(Term::AggregateType(name))
+        });
+        let event_type = once(&mut self.event_type, &event.event_type, |name| {
+            self.hasher.hash(Term::EventType(name))
+        });
+        list.hashes.extend_from_slice(&[event_id, stream, aggregate_type, event_type]);
         let tenant = event.tenant.as_ref().map(|tenant| tenant.as_ref());
         let tags = event.tags.iter().map(String::as_str);
         list.push_optional(self.hasher, tenant, event.correlation_id, tags);
         list.ends.push((list.hashes.len(), IdTime::of(event.event_id)));
     }
+}
 
-    fn of_stream(&mut self, stream: &'a StreamId) -> [TermHash; 2] {
-        match self.stream {
-            Some((before, hashes)) if before == stream => hashes,
-            _ => {
-                let aggregate_type = Term::AggregateType(stream.aggregate_type());
-                let hashes = [Term::stream(stream), aggregate_type].map(|it| self.hasher.hash(it));
-                self.stream = Some((stream, hashes));
-                hashes
-            }
-        }
-    }
-
-    fn of_type(&mut self, name: &'a str) -> TermHash {
-        match self.event_type {
-            Some((before, hash)) if before == name => hash,
-            _ => {
-                let hash = self.hasher.hash(Term::EventType(name));
-                self.event_type = Some((name, hash));
-                hash
-            }
-        }
+/// Returns the hash of a name, without hashing it again where it is the one before.
+fn once<'a>(
+    before: &mut Option<(&'a str, TermHash)>,
+    name: &'a str,
+    hash: impl FnOnce(&str) -> TermHash,
+) -> TermHash {
+    match before {
+        Some((same, hash)) if *same == name => *hash,
+        _ => before.insert((name, hash(name))).1,
     }
 }
 
 /// The terms of several events, one list after the other; each begins with the event id.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TermList {
-    hashes: Vec<TermHash>,
+    hashes: SmallVec<[TermHash; 4]>,
     /// Where the list of each event ends, and what its id tells of its time.
-    ends: Vec<(usize, IdTime)>,
+    ends: Few<(usize, IdTime)>,
 }
 
 /// What one event is looked up by.

@@ -16,8 +16,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use smallvec::smallvec;
+
 use crate::error::{Difference, Error, Result};
 use crate::event::{EventId, NewEvent, RecordedEvent};
+use crate::few::Few;
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::store::append::{
     AppendResult, CheckFailure, Commit, CommitResult, OnDuplicate, StreamAppend,
@@ -45,7 +48,7 @@ pub(crate) trait View {
 pub(crate) struct Decision {
     /// The events to write, in order; their positions follow the view's global position without a
     /// gap. Empty for a replay and for a commit that has nothing new.
-    pub(crate) writes: Vec<Write>,
+    pub(crate) writes: Few<Write>,
     /// What the caller is told once the writes are done.
     pub(crate) result: CommitResult,
 }
@@ -96,15 +99,15 @@ fn events(commit: &Commit) -> impl Iterator<Item = (&StreamAppend, &NewEvent)> {
 }
 
 /// Looks every event up, in flat order, and refuses ids that are taken by a different event.
-fn recognise(commit: &Commit, view: &impl View) -> Result<Vec<Known>> {
+fn recognise(commit: &Commit, view: &impl View) -> Result<Few<Known>> {
     if !repeats_an_id(commit) {
         if view.knows_no_event() {
-            return Ok(vec![Known::New; events(commit).count()]);
+            return Ok(smallvec![Known::New; events(commit).count()]);
         }
         return events(commit).map(|(append, event)| look_up(append, event, view)).collect();
     }
     let mut seen: HashMap<EventId, (usize, &StreamAppend, &NewEvent)> = HashMap::new();
-    let mut known: Vec<Known> = Vec::new();
+    let mut known: Few<Known> = Few::new();
     for (index, (append, event)) in events(commit).enumerate() {
         let state = match seen.entry(event.event_id) {
             Entry::Vacant(vacant) => {
@@ -230,9 +233,9 @@ fn check<V: View>(
     commit: &Commit,
     known: &[Known],
     mut versions: Versions<'_, V>,
-) -> Result<Vec<Option<StreamVersion>>> {
+) -> Result<Few<Option<StreamVersion>>> {
     let mut failures = Vec::new();
-    let mut found = vec![None; commit.appends.len()];
+    let mut found: Few<_> = smallvec![None; commit.appends.len()];
     let mut known = known.iter();
     for (index, append) in commit.appends.iter().enumerate() {
         let StreamAppend { stream, expected, events } = append;
@@ -296,14 +299,14 @@ fn assign<V: View>(
 /// The versions of streams as a commit changes them.
 struct Versions<'a, V> {
     /// What is known of the stream of each append, at its first one.
-    found: Vec<Option<StreamVersion>>,
+    found: Few<Option<StreamVersion>>,
     firsts: &'a FirstAppends,
     view: &'a V,
 }
 
 impl<'a, V: View> Versions<'a, V> {
     fn new(firsts: &'a FirstAppends, view: &'a V) -> Self {
-        Self { found: Vec::new(), firsts, view }
+        Self { found: Few::new(), firsts, view }
     }
 
     /// Returns the version of the stream of an append.
@@ -341,8 +344,8 @@ struct Results<'a, V> {
     newest: GlobalPosition,
     next_append: usize,
     /// Where every event so far stands, in flat order.
-    places: Vec<Place>,
-    writes: Vec<Write>,
+    places: Few<Place>,
+    writes: Few<Write>,
     appends: Vec<AppendResult>,
 }
 
@@ -354,8 +357,8 @@ impl<'a, V: View> Results<'a, V> {
             versions,
             newest,
             next_append: 0,
-            places: Vec::with_capacity(known.len()),
-            writes: Vec::with_capacity(known.len()),
+            places: Few::with_capacity(known.len()),
+            writes: Few::with_capacity(known.len()),
             appends: Vec::with_capacity(commit.appends.len()),
         }
     }
