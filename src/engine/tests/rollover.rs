@@ -159,12 +159,13 @@ fn the_unused_room_of_a_sealed_segment_is_given_back_and_nothing_else() {
     edit(&disk, &segment_path(1), mark);
     append_sized(&engine, 6, 5 * SIXTH).unwrap();
     append_sized(&engine, 7, SIXTH).unwrap();
-    wait_until(|| disk.calls(Operation::GiveBack) > 0);
+    let page = usize::try_from(PAGE_BYTES).unwrap();
+    let first_page = used_end.next_multiple_of(page);
+    // All of a range is given back at once.
+    wait_until(|| disk.bytes_of(&segment_path(1)).unwrap()[first_page] == 0);
     let bytes = disk.bytes_of(&segment_path(1)).unwrap();
     let marked: Vec<_> =
         (0..bytes.len()).filter(|at| bytes[*at] == 0xee && *at >= used_end).collect();
-    let page = usize::try_from(PAGE_BYTES).unwrap();
-    let first_page = used_end.next_multiple_of(page);
     let last_page = bytes.len() - page;
     let kept = (used_end..first_page).chain(last_page..bytes.len() - SEGMENT_FOOTER_BYTES);
     assert_eq!(marked, kept.collect::<Vec<_>>());
