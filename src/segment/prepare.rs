@@ -10,7 +10,11 @@ use super::{Segment, name, unfinished_name};
 use crate::bugs::{self, Bug};
 use crate::error::{Error, Result};
 use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
-use crate::io::{Disk, DiskFile, LARGE_PAGE_BYTES, OpenMode};
+use crate::io::{Disk, DiskFile, OpenMode};
+
+/// Bytes of zeros that are written at once: a commit waits for the device until the piece before it is
+/// written.
+const ZEROS_BYTES: usize = 256 << 10;
 
 /// How much is done ahead of the commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,10 +90,10 @@ fn fill<D: Disk>(
 }
 
 fn write_zeros(file: &impl DiskFile, size: u64) -> io::Result<()> {
-    let zeros = vec![0; LARGE_PAGE_BYTES];
+    let zeros = vec![0; ZEROS_BYTES];
     let mut offset = 0;
     while offset < size {
-        let length = (size - offset).min(LARGE_PAGE_BYTES as u64);
+        let length = (size - offset).min(ZEROS_BYTES as u64);
         #[expect(clippy::cast_possible_truncation, reason = "it is at most one piece")]
         file.write_through_at(zeros.get(..length as usize).unwrap_or_default(), offset)?;
         offset += length;
