@@ -6,7 +6,8 @@
 //!
 //! 1. `offset` is the end of the durable part of the active segment: bytes before it are never
 //!    written again, and nothing but zeros lies behind it.
-//! 2. Frames are published after the sync that made them durable, in order, and never otherwise.
+//! 2. Frames are indexed once they are written, while the device is at work, and published after the
+//!    sync that made them durable, in order, and never otherwise.
 //! 3. A segment is sealed, durably, before a frame is written to the next one.
 //! 4. No two openings share an epoch: a watermark makes it durable before the first commit, so that a
 //!    torn commit, of which nothing may be left that verifies, never has the epoch of a later one.
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use super::background::{Bell, Call};
 use super::prepared::Keys;
-use super::reader::{Published, Reader};
+use super::reader::{Reader, Written};
 use super::rotation::Rotation;
 use crate::bugs::{self, Bug};
 use crate::clock::Clock;
@@ -50,6 +51,9 @@ impl QueuedFrame {
         self.first_position.advanced_by(self.frame.event_count() as u64)
     }
 }
+
+/// Of each frame where its events are, and where the log goes on behind it.
+type Places = Few<(Few<Location>, Resume)>;
 
 /// Why a group was not written to its end; `written` frames of it were, and are durable.
 #[derive(Debug)]
@@ -271,11 +275,37 @@ impl<D: Disk> Appender<D> {
     }
 
     fn write_part(&mut self, frames: &mut [QueuedFrame]) -> Result<(), PoisonCause> {
+        let (tally, places) = self.pack(frames);
+        let written = written(frames, &places);
+        let end = self.offset + self.buffer.len() as u64;
+        let next = frames.last().map_or(self.reader.durable().next(), QueuedFrame::next_position);
+        let event_count: usize = frames.iter().map(|queued| queued.frame.event_count()).sum();
+        self.write_buffer(end, event_count)?;
+        self.reader.index_written(&written);
+        if bugs::on(Bug::PublishedBeforeSync) {
+            self.publish(&written, next, end);
+        }
+        self.sync(Bug::CommitUnsynced)?;
+        if event_count > 0 {
+            self.written.0 += end - self.offset;
+            self.written.1 += 1;
+        }
+        self.offset = end;
+        self.has_begun = true;
+        self.tally = tally;
+        self.publish(&written, next, end);
+        self.prepare_next();
+        Ok(())
+    }
+
+    /// Stamps frames for the end of the log and puts them into the buffer, one behind the other. Returns
+    /// what the segment then holds, and of each frame where its events are and the log goes on.
+    fn pack(&mut self, frames: &mut [QueuedFrame]) -> (Tally, Places) {
         let durable_upto = self.active.location(self.offset);
         self.buffer.clear();
         let mut tally = self.tally.clone();
-        let mut places = Few::with_capacity(frames.len());
-        for queued in frames.iter_mut() {
+        let mut places = Places::with_capacity(frames.len());
+        for queued in frames {
             let location = durable_upto.plus(self.buffer.len() as u64);
             let stamp = Stamp {
                 salt: self.active.header().salt,
@@ -298,68 +328,40 @@ impl<D: Disk> Appender<D> {
             places.push((queued.frame.event_locations(location), resume));
             self.buffer.extend_from_slice(queued.frame.as_bytes());
         }
-        let end = self.offset + self.buffer.len() as u64;
-        if bugs::on(Bug::PublishedBeforeSync) {
-            self.active.set_readable(end);
-            self.publish(frames, &places);
-        }
-        self.write_and_sync(end)?;
-        if frames.iter().any(|queued| queued.frame.event_count() > 0) {
-            self.written.0 += end - self.offset;
-            self.written.1 += 1;
-        }
-        self.offset = end;
-        self.has_begun = true;
-        self.active.set_readable(end);
-        self.tally = tally;
-        if !bugs::on(Bug::PublishedBeforeSync) {
-            self.publish(frames, &places);
-        }
-        self.prepare_next();
-        Ok(())
+        (tally, places)
     }
 
-    /// Writes the buffer, padded with zeros to the end of its last page, and syncs: a page that left the
-    /// cache need not be read first.
-    fn write_and_sync(&mut self, end: u64) -> Result<(), PoisonCause> {
+    /// Writes the buffer, padded with zeros to the end of its last page: a page that left the cache need
+    /// not be read first. The device begins while several events are indexed; a single one is indexed
+    /// sooner than the system is called.
+    fn write_buffer(&mut self, end: u64, event_count: usize) -> Result<(), PoisonCause> {
         let padded = end.next_multiple_of(PAGE_BYTES).min(self.active.header().footer_offset());
         let padding = usize::try_from(padded - end).unwrap_or_default();
         self.buffer.resize(self.buffer.len() + padding, 0);
-        self.durably("write to", Bug::CommitUnsynced, |file| {
-            file.write_all_at(&self.buffer, self.offset)
-        })
+        let file = self.active.file();
+        let mut written = file.write_all_at(&self.buffer, self.offset);
+        if event_count > 1 {
+            written =
+                written.and_then(|()| file.begin_write_out(self.offset, padded - self.offset));
+        }
+        written.map_err(|source| self.poison("write to", source))
     }
 
-    fn durably(
-        &self,
-        operation: &'static str,
-        unsynced: Bug,
-        write: impl FnOnce(&D::File) -> io::Result<()>,
-    ) -> Result<(), PoisonCause> {
-        let poison = |operation, source| {
-            let path = self.active.path().clone();
-            PoisonCause { operation, path, source }
-        };
-        write(self.active.file()).map_err(|source| poison(operation, source))?;
+    fn sync(&self, unsynced: Bug) -> Result<(), PoisonCause> {
         if bugs::on(unsynced) {
             return Ok(());
         }
-        self.active.file().sync_data().map_err(|source| poison("sync", source))
+        self.active.file().sync_data().map_err(|source| self.poison("sync", source))
     }
 
-    fn publish(&self, frames: &[QueuedFrame], places: &[(Few<Location>, Resume)]) {
-        let published: Few<_> = frames
-            .iter()
-            .zip(places)
-            .map(|(queued, (locations, resume))| Published {
-                first_position: queued.first_position,
-                locations,
-                keys: &queued.keys,
-                resume: *resume,
-            })
-            .collect();
-        let next = frames.last().map_or(self.reader.durable().next(), QueuedFrame::next_position);
-        self.reader.publish(&published, next, self.active.location(self.offset));
+    fn poison(&self, operation: &'static str, source: io::Error) -> PoisonCause {
+        PoisonCause { operation, path: self.active.path().clone(), source }
+    }
+
+    /// Lets readers see what has become durable, up to an offset of the active segment.
+    fn publish(&self, written: &[Written<'_>], next: GlobalPosition, end: u64) {
+        self.active.set_readable(end);
+        self.reader.publish(written, next, self.active.location(end));
     }
 
     /// Asks for the next segment once the active one is half full.
@@ -386,7 +388,10 @@ impl<D: Disk> Appender<D> {
         let footer = self.tally.footer(self.offset, self.recorded_at, self.epoch);
         let bytes = footer.encode(self.active.header());
         let offset = self.active.header().footer_offset();
-        self.durably("seal", Bug::SealUnsynced, |file| file.write_all_at(&bytes, offset))
+        let sealed = self.active.file().write_all_at(&bytes, offset);
+        sealed
+            .map_err(|source| self.poison("seal", source))
+            .and_then(|()| self.sync(Bug::SealUnsynced))
             .map_err(FailureKind::Poison)?;
         self.active.mark_sealed(footer);
         let next = Arc::new(next);
@@ -397,6 +402,18 @@ impl<D: Disk> Appender<D> {
         self.written = (0, 0);
         Ok(())
     }
+}
+
+/// Returns what is to be indexed and published of frames.
+fn written<'a>(frames: &'a [QueuedFrame], places: &'a Places) -> Few<Written<'a>> {
+    let frames = frames.iter().zip(places);
+    let written = frames.map(|(queued, (locations, resume))| Written {
+        first_position: queued.first_position,
+        locations,
+        keys: &queued.keys,
+        resume: *resume,
+    });
+    written.collect()
 }
 
 /// Returns a watermark on its way into the log.

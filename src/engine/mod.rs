@@ -292,7 +292,7 @@ impl<D: Disk> Engine<D> {
             let _panicked = thread.join();
         }
         // Without a run for the newest events the next opening reads them again.
-        let _not_needed = self.reader.index().close();
+        let _not_needed = self.reader.index().close(self.reader.durable());
         closed
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! Invariants:
 //!
-//! 1. `durable` only grows, and every event up to it is durable and indexed.
+//! 1. `durable` only grows, and every event up to it is durable and indexed. What is indexed beyond it
+//!    may never become durable: nobody is told of it.
 //! 2. A hit of the index is never believed: the event itself is asked whether it is the one.
 
 use std::sync::Arc;
@@ -52,9 +53,9 @@ pub(crate) struct Reader<D: Disk> {
     watchers: Watchers,
 }
 
-/// A group of events that has become durable.
+/// A frame that has been written.
 #[derive(Debug)]
-pub(crate) struct Published<'a> {
+pub(crate) struct Written<'a> {
     pub(crate) first_position: GlobalPosition,
     pub(crate) locations: &'a [Location],
     pub(crate) keys: &'a Keys,
@@ -128,10 +129,9 @@ impl<D: Disk> Reader<D> {
         Location::new(self.durable_end.load(Ordering::Acquire))
     }
 
-    /// Makes the events of frames visible that have just become durable: indexed first, then
-    /// counted, so that no reader sees a position that it can not find, or whose stream it finds
-    /// without it.
-    pub(crate) fn publish(&self, frames: &[Published<'_>], next: GlobalPosition, end: Location) {
+    /// Indexes the events of frames that are about to become durable. Nobody sees them before they are
+    /// published.
+    pub(crate) fn index_written(&self, frames: &[Written<'_>]) {
         for frame in frames {
             let positions = (0..).map(|index| frame.first_position.advanced_by(index));
             let places = positions.zip(frame.locations).zip(frame.keys.terms.iter());
@@ -140,6 +140,13 @@ impl<D: Disk> Reader<D> {
                 Entry { position, location, terms }
             });
             self.index.add(entries, frame.resume);
+        }
+    }
+
+    /// Makes the events of frames visible that have been indexed and have just become durable: counted
+    /// last, so that no reader sees a position whose stream it finds without it.
+    pub(crate) fn publish(&self, frames: &[Written<'_>], next: GlobalPosition, end: Location) {
+        for frame in frames {
             let last = frame.resume.next_position.previous();
             let written = |(_, version): &&(Head, StreamVersion)| *version > StreamVersion::ZERO;
             for (head, version) in frame.keys.heads.iter().filter(written) {

@@ -13,7 +13,8 @@
 //!
 //! 1. The parts cover every position from 1 on, in order, without overlap; only positions that damage
 //!    has made unreadable are in none.
-//! 2. Positions are added in order, and only of events that are durable.
+//! 2. Positions are added in order, of events that have been written. No run tells of one that is not
+//!    durable, and nobody asks for it: it may be lost yet.
 //! 3. A term that an event has is never missing from the postings: a part that fails a check is made
 //!    again from the log before the question is answered.
 //! 4. Of the files of runs the widest that is sound counts; a crash at any point of writing, merging
@@ -242,7 +243,8 @@ impl<D: Disk> Index<D> {
     }
 
     /// Sees to it that `count` events have room in the active memtable, or that it is empty. Returns
-    /// whether a memtable is now to be written by [`write_frozen`](Self::write_frozen).
+    /// whether a memtable is now to be written by [`write_frozen`](Self::write_frozen). All that was
+    /// added has to be durable by now.
     ///
     /// When the one before is still there, it is written here: whoever waited for another thread
     /// instead could be whom that thread waits for.
@@ -290,16 +292,18 @@ impl<D: Disk> Index<D> {
         self.is_closing.store(true, Ordering::Relaxed);
     }
 
-    /// Writes what is in memory, if that spares the next opening work. Nothing is written any more
-    /// after that: what has to be made again for a reader who goes on is kept in memory.
-    pub(crate) fn close(&self) -> io::Result<()> {
+    /// Writes what is in memory, if that spares the next opening work and all of it is durable: a run
+    /// never tells of an event that is not. Nothing is written any more after that: what has to be
+    /// made again for a reader who goes on is kept in memory.
+    pub(crate) fn close(&self, durable: GlobalPosition) -> io::Result<()> {
         let _held = self.maintenance.lock();
         self.stop_merging();
         self.is_closed.store(true, Ordering::Relaxed);
         let Some(disk) = &self.disk else { return Ok(()) };
         self.write_frozen()?;
         let active = Arc::clone(&self.parts().active);
-        match active.len() >= WORTH_A_RUN.min(self.table_events_max) {
+        let is_worth_it = active.len() >= WORTH_A_RUN.min(self.table_events_max);
+        match is_worth_it && active.last_position() <= durable {
             true => write_table(disk, self.store_id, &active),
             false => Ok(()),
         }

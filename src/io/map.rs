@@ -77,18 +77,30 @@ impl Map {
 /// Writes out a range of a file and waits for it, without flushing the device.
 #[cfg(target_os = "linux")]
 pub(super) fn write_out(file: &File, offset: u64, len: u64) -> Result<()> {
-    use std::io::{Error, ErrorKind};
-    use std::os::fd::AsRawFd;
-
     use libc::{SYNC_FILE_RANGE_WAIT_AFTER, SYNC_FILE_RANGE_WAIT_BEFORE, SYNC_FILE_RANGE_WRITE};
 
     const WRITE_AND_WAIT: libc::c_uint =
         SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
 
+    sync_file_range(file, offset, len, WRITE_AND_WAIT)
+}
+
+/// Begins to write a range of a file out, without waiting for it. The system keeps a failure of the
+/// device for the next sync.
+#[cfg(target_os = "linux")]
+pub(super) fn begin_write_out(file: &File, offset: u64, len: u64) -> Result<()> {
+    sync_file_range(file, offset, len, libc::SYNC_FILE_RANGE_WRITE)
+}
+
+#[cfg(target_os = "linux")]
+fn sync_file_range(file: &File, offset: u64, len: u64, flags: libc::c_uint) -> Result<()> {
+    use std::io::{Error, ErrorKind};
+    use std::os::fd::AsRawFd;
+
     let as_offset = |bytes| i64::try_from(bytes).map_err(|_| Error::from(ErrorKind::InvalidInput));
     let (offset, len) = (as_offset(offset)?, as_offset(len)?);
     // SAFETY: The call takes numbers only, and the descriptor is open as long as `file` is.
-    match unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, WRITE_AND_WAIT) } {
+    match unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, flags) } {
         0 => Ok(()),
         _ => match Error::last_os_error() {
             error if error.kind() == ErrorKind::Unsupported => Ok(()),
@@ -100,5 +112,11 @@ pub(super) fn write_out(file: &File, offset: u64, len: u64) -> Result<()> {
 /// Does nothing: the system has no such call.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn write_out(_file: &File, _offset: u64, _len: u64) -> Result<()> {
+    Ok(())
+}
+
+/// Does nothing: the system has no such call.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn begin_write_out(_file: &File, _offset: u64, _len: u64) -> Result<()> {
     Ok(())
 }

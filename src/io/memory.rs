@@ -38,6 +38,7 @@ pub(crate) enum Operation {
     GiveBack,
     Sync,
     WriteOut,
+    BeginWriteOut,
     Evict,
 }
 
@@ -507,6 +508,10 @@ impl DiskFile for MemoryFile {
 
     fn write_out(&self, _offset: u64, _len: u64) -> Result<()> {
         self.call(Operation::WriteOut, 0).map(drop)
+    }
+
+    fn begin_write_out(&self, _offset: u64, _len: u64) -> Result<()> {
+        self.call(Operation::BeginWriteOut, 0).map(drop)
     }
 
     fn evict(&self) -> Result<()> {

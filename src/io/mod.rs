@@ -153,6 +153,12 @@ pub(crate) trait DiskFile: Send + Sync + 'static {
     /// system tells of lost bytes only once.
     fn write_out(&self, offset: u64, len: u64) -> Result<()>;
 
+    /// Begins to write a range out and does not wait for it, so that the device is at work before
+    /// [`sync_data`](Self::sync_data), which alone makes anything durable.
+    ///
+    /// Does nothing where the system has no such call. A failure counts as a failed sync.
+    fn begin_write_out(&self, offset: u64, len: u64) -> Result<()>;
+
     /// Drops what the system caches of the file, if it is written out, so that what is read next
     /// comes from the disk.
     ///

@@ -221,6 +221,10 @@ impl DiskFile for RealFile {
         map::write_out(&self.file, offset, len)
     }
 
+    fn begin_write_out(&self, offset: u64, len: u64) -> Result<()> {
+        map::begin_write_out(&self.file, offset, len)
+    }
+
     fn evict(&self) -> Result<()> {
         platform::evict(&self.file)
     }

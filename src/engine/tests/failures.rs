@@ -389,6 +389,7 @@ fn every_single_commit_is_one_write_and_one_sync_and_nothing_else() {
         Operation::SetLen,
         Operation::Allocate,
         Operation::WriteOut,
+        Operation::BeginWriteOut,
         Operation::Evict,
     ];
     let calls = |operations: &[Operation]| -> u64 {

@@ -1,11 +1,12 @@
 //! Attacks the engine on a disk in memory: what opening finds (`cases`, the lettered table of
 //! `recovery`), what readers see of a damaged store (`damaged`), how commits fail (`failures`), how
 //! many threads commit (`threads`) and in which orders they may go on (`interleavings`), what becomes of
-//! commits that nobody waits for (`submissions`), what is looked up before their lock (`heads`), how segments follow each other (`rollover`), what a stop at
-//! any call leaves (`stops`), what a damaged index changes (`index`: nothing), how writing the index
-//! fails (`index_failures`), what records beside the log have to do with it (`records`), what a scan
-//! gives (`scan`), what rot changes (`rot`: nothing that anybody is given), and what a repair makes of
-//! every damage (`repair`, `repair_stops`).
+//! commits that nobody waits for (`submissions`), what is looked up before their lock (`heads`), what is
+//! seen of them before they are durable (`written`: nothing), how segments follow each other
+//! (`rollover`), what a stop at any call leaves (`stops`), what a damaged index changes (`index`:
+//! nothing), how writing the index fails (`index_failures`), what records beside the log have to do with
+//! it (`records`), what a scan gives (`scan`), what rot changes (`rot`: nothing that anybody is given),
+//! and what a repair makes of every damage (`repair`, `repair_stops`).
 
 #![forbid(unsafe_code)]
 
@@ -27,6 +28,7 @@ mod scan;
 mod stops;
 mod submissions;
 mod threads;
+mod written;
 
 use std::io::ErrorKind;
 use std::ops::RangeInclusive;

@@ -184,7 +184,7 @@ impl Pair {
                 self.reopen();
             }
             Step::Close => {
-                drop(self.index.close());
+                drop(self.index.close(GlobalPosition::MAX));
                 self.reopen();
             }
         }
@@ -352,7 +352,7 @@ fn a_damaged_run_is_made_again_as_one_run_of_the_same_name() {
 fn whoever_reads_on_after_closing_writes_nothing() {
     let mut pair = filled(100);
     pair.reopen();
-    pair.index.close().unwrap();
+    pair.index.close(GlobalPosition::MAX).unwrap();
     for path in files(&pair.disk) {
         let mut bytes = pair.disk.bytes_of(&path).unwrap();
         bytes[4096..8192].fill(0xa5);

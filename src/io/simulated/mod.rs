@@ -56,6 +56,8 @@ pub enum Call {
     Sync,
     /// A range is written out.
     WriteOut,
+    /// A range is begun to be written out.
+    BeginWriteOut,
     /// A file is made.
     Create,
     /// A file is renamed.
@@ -572,6 +574,10 @@ impl DiskFile for SimulatedFile {
 
     fn write_out(&self, _offset: u64, _len: u64) -> Result<()> {
         self.sync(Call::WriteOut, |_| {})
+    }
+
+    fn begin_write_out(&self, _offset: u64, _len: u64) -> Result<()> {
+        self.sync(Call::BeginWriteOut, |_| {})
     }
 
     fn evict(&self) -> Result<()> {

@@ -42,6 +42,7 @@ fn every_operation_can_fail() {
     failed(Operation::GiveBack, &|| file.give_back(0, 1));
     failed(Operation::Sync, &|| file.sync_data());
     failed(Operation::WriteOut, &|| file.write_out(0, 1));
+    failed(Operation::BeginWriteOut, &|| file.begin_write_out(0, 1));
     failed(Operation::Evict, &|| file.evict());
     assert_eq!(disk.list().unwrap(), ["file"]);
     assert_eq!(contents(&file), b"0123");

@@ -330,6 +330,7 @@ fn a_range_beyond_all_offsets_is_refused(disk: &impl Disk) {
 
 fn syncs_write_out_and_eviction_keep_the_bytes(disk: &impl Disk) {
     let file = new_file(disk, "file", b"0123");
+    file.begin_write_out(0, 4).unwrap();
     file.write_out(0, 4).unwrap();
     file.sync_data().unwrap();
     disk.sync_dir().unwrap();

@@ -192,6 +192,7 @@ fn every_call_that_changes_something_is_a_moment_and_can_fail() {
     file.allocate(100).unwrap();
     file.give_back(0, 100).unwrap();
     file.set_len(50).unwrap();
+    file.begin_write_out(0, 50).unwrap();
     file.write_out(0, 50).unwrap();
     file.sync_data().unwrap();
     inner.rename("a", "b").unwrap();
@@ -207,6 +208,7 @@ fn every_call_that_changes_something_is_a_moment_and_can_fail() {
         Call::Allocate,
         Call::GiveBack,
         Call::SetLen,
+        Call::BeginWriteOut,
         Call::WriteOut,
         Call::Sync,
         Call::Rename,

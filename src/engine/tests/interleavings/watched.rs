@@ -191,6 +191,10 @@ impl DiskFile for WatchedFile {
         self.file.write_out(offset, len)
     }
 
+    fn begin_write_out(&self, offset: u64, len: u64) -> Result<()> {
+        self.file.begin_write_out(offset, len)
+    }
+
     fn evict(&self) -> Result<()> {
         self.file.evict()
     }
