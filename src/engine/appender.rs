@@ -215,20 +215,30 @@ impl<D: Disk> Appender<D> {
         }
     }
 
-    /// Writes frames in order, makes them durable and publishes them.
-    pub(crate) fn write(&mut self, frames: &mut [QueuedFrame]) -> Result<(), GroupFailure> {
+    /// Writes frames in order, makes them durable and publishes them. What is to be done `meanwhile` is
+    /// done while the device writes.
+    pub(crate) fn write(
+        &mut self,
+        frames: &mut [QueuedFrame],
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<(), GroupFailure> {
         self.recorded_at = self.recorded_at.max(self.clock.now());
         if !self.has_begun
             && !bugs::on(Bug::EpochUnmarked)
             && let Some(first) = frames.first().filter(|first| first.frame.event_count() > 0)
         {
             let mut mark = [watermark(FrameKind::Watermark, first.first_position)];
-            self.write_all(&mut mark).map_err(|failure| GroupFailure { written: 0, ..failure })?;
+            self.write_all(&mut mark, &mut || ())
+                .map_err(|failure| GroupFailure { written: 0, ..failure })?;
         }
-        self.write_all(frames)
+        self.write_all(frames, meanwhile)
     }
 
-    fn write_all(&mut self, frames: &mut [QueuedFrame]) -> Result<(), GroupFailure> {
+    fn write_all(
+        &mut self,
+        frames: &mut [QueuedFrame],
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<(), GroupFailure> {
         let mut written = 0;
         while let Some(rest) = frames.get_mut(written..).filter(|rest| !rest.is_empty()) {
             let step = match self.fitting(rest) {
@@ -236,7 +246,9 @@ impl<D: Disk> Appender<D> {
                 count => {
                     let part = rest.get_mut(..count).unwrap_or_default();
                     self.make_room(part)
-                        .and_then(|()| self.write_part(part).map_err(FailureKind::Poison))
+                        .and_then(|()| {
+                            self.write_part(part, meanwhile).map_err(FailureKind::Poison)
+                        })
                         .map(|()| count)
                 }
             };
@@ -274,7 +286,11 @@ impl<D: Disk> Appender<D> {
         made.map(|_| ()).map_err(FailureKind::Rejected)
     }
 
-    fn write_part(&mut self, frames: &mut [QueuedFrame]) -> Result<(), PoisonCause> {
+    fn write_part(
+        &mut self,
+        frames: &mut [QueuedFrame],
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<(), PoisonCause> {
         let (tally, places) = self.pack(frames);
         let written = written(frames, &places);
         let end = self.offset + self.buffer.len() as u64;
@@ -282,6 +298,7 @@ impl<D: Disk> Appender<D> {
         let event_count: usize = frames.iter().map(|queued| queued.frame.event_count()).sum();
         self.write_buffer(end, event_count)?;
         self.reader.index_written(&written);
+        meanwhile();
         if bugs::on(Bug::PublishedBeforeSync) {
             self.publish(&written, next, end);
         }

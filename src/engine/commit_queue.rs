@@ -31,7 +31,7 @@ use super::background::{Bell, Call};
 use super::found::Found;
 use super::prepared::Prepared;
 use super::reader::Reader;
-use super::staged::{DurableView, Staged, StagedView, staged_versions};
+use super::staged::{DurableView, Staged, StagedCommit, StagedView, staged_versions};
 use super::submission::Durability;
 use super::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Stopwatch, yield_now};
 use super::waiter::{Outcome, Presence, Summons, Waiter};
@@ -71,6 +71,8 @@ pub(super) struct State {
     pub(super) gathering: Group,
     staged: Staged,
     staged_in_flight: Staged,
+    /// Commits that have ended, to be freed while the next group is synced.
+    ended: Few<StagedCommit>,
     next_position: GlobalPosition,
     /// Callers to expect in the next group, from the size of the last ones.
     expected_callers: usize,
@@ -128,6 +130,7 @@ impl<D: Disk> CommitQueue<D> {
             gathering: Group::default(),
             staged: Staged::default(),
             staged_in_flight: Staged::default(),
+            ended: Few::new(),
             next_position: reader.durable().next(),
             expected_callers: 1,
             is_unmarked,
@@ -243,7 +246,7 @@ impl<D: Disk> CommitQueue<D> {
     /// Writes one group and hands leadership on.
     pub(super) fn lead(&self) {
         self.gather();
-        let mut group = {
+        let (mut group, mut ended) = {
             let mut state = self.state.lock();
             self.gathered.store(0, Ordering::Relaxed);
             let state = &mut *state;
@@ -251,11 +254,12 @@ impl<D: Disk> CommitQueue<D> {
             let group = mem::take(&mut state.gathering);
             state.expected_callers =
                 group.present.max(state.expected_callers - state.expected_callers.div_ceil(4));
-            group
+            (group, mem::take(&mut state.ended))
         };
         let mut leadership = Leadership { queue: self, group: &mut group, result: None };
         let stopwatch = Stopwatch::start();
-        let result = self.appender.lock().write(&mut leadership.group.frames);
+        let meanwhile = &mut || drop(mem::take(&mut ended));
+        let result = self.appender.lock().write(&mut leadership.group.frames, meanwhile);
         self.remember_duration(stopwatch.elapsed());
         leadership.result = Some(result);
     }
@@ -284,11 +288,15 @@ impl<D: Disk> CommitQueue<D> {
     /// Ends a group: settles the state, wakes its callers, promotes the next leader, calls who follows.
     fn finish(&self, group: &mut Group, result: Result<(), GroupFailure>) {
         let mut rejected = Group::default();
-        // Freed when everybody has been woken.
-        let _ended;
+        // Freed once everybody has been woken, when another thread leads.
+        let mut ended;
         let (written, failed, queued) = {
             let mut state = self.state.lock();
-            _ended = state.staged_in_flight.clear();
+            ended = state.staged_in_flight.clear();
+            if group.present <= 1 {
+                // The thread that leads now goes on alone, sooner if the next sync hides this.
+                state.ended = mem::take(&mut ended);
+            }
             match result {
                 Ok(()) => (group.callers.len(), Outcome::Done, Outcome::Done),
                 Err(GroupFailure { written, kind }) => {

@@ -1,5 +1,9 @@
 //! What has been written and is not durable yet: it is indexed while the device is at work, shown to
-//! nobody, and forgotten where the sync fails.
+//! nobody, and forgotten where the sync fails. What was written before is freed meanwhile.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::index::colliding;
 use super::*;
@@ -136,4 +140,31 @@ fn the_device_begins_with_several_events_before_they_are_synced_and_is_not_calle
     assert_eq!(disk.calls(Operation::BeginWriteOut), begun);
     engine.commit(commit(4)).unwrap();
     assert_eq!(disk.calls(Operation::BeginWriteOut), begun + 1);
+}
+
+#[test]
+fn what_a_lone_caller_committed_is_freed_while_the_next_commit_is_synced() {
+    let disk = MemoryDisk::new();
+    let engine = with_one(&disk);
+    let payload = Arc::new([7; 8]);
+    let events = vec![NewEvent::new("Happened", Bytes::from_owner(Shared(Arc::clone(&payload))))];
+    append_to(&engine, &stream("one"), ExpectedVersion::Any, events).unwrap();
+    assert_eq!(Arc::strong_count(&payload), 2, "its caller does not wait for that");
+    std::thread::scope(|scope| {
+        let hold = disk.hold(Operation::Sync);
+        let next = scope.spawn(|| append(&engine, 9));
+        hold.wait_for_a_call();
+        assert_eq!(Arc::strong_count(&payload), 1);
+        drop(hold);
+        next.join().unwrap().unwrap();
+    });
+}
+
+/// Bytes of which can be asked whether they were freed.
+struct Shared(Arc<[u8; 8]>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &*self.0
+    }
 }
