@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use super::log::{Segments, segment_in};
+use super::log::SegmentTable;
 use super::reader::Reader;
 use crate::error::{Error, Result};
 use crate::event::RecordedEvent;
@@ -26,7 +26,7 @@ pub(crate) struct Ahead<D: Disk, I> {
     batch_size: usize,
     located: Vec<(GlobalPosition, Location)>,
     /// The segments that the batch lies in.
-    segments: Arc<Segments<D>>,
+    segments: Arc<SegmentTable<D>>,
     /// How many of them have been given.
     given: usize,
     /// What comes after the batch in place of an event.
@@ -37,7 +37,7 @@ impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Ahead<D, I> {
     /// Starts with batches of the number of events that are likely to be asked for.
     pub(crate) fn new(reader: Arc<Reader<D>>, positions: I, likely: u64) -> Self {
         let batch_size = usize::try_from(likely).unwrap_or(usize::MAX).clamp(1, BATCH_MAX);
-        let (located, segments) = (Vec::new(), Arc::default());
+        let (located, segments) = (Vec::new(), reader.log().segments());
         Self { reader, positions, batch_size, located, segments, given: 0, failed: None }
     }
 
@@ -64,7 +64,7 @@ impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Ahead<D, I> {
         }
         self.segments = self.reader.log().segments();
         if let [_, _, ..] = self.located.as_slice() {
-            black_box(touch_all::<D>(&self.segments, &self.located));
+            black_box(touch_all(&self.segments, &self.located));
         }
     }
 }
@@ -85,9 +85,8 @@ impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Iterator for Ahead<D, 
 }
 
 /// Begins to fetch events. What it returns means nothing.
-fn touch_all<D: Disk>(segments: &Segments<D>, located: &[(GlobalPosition, Location)]) -> u8 {
-    let touched = located
-        .iter()
-        .filter_map(|(_, at)| segment_in::<D>(segments, *at).map(|segment| segment.touch(*at)));
+fn touch_all<D: Disk>(segments: &SegmentTable<D>, located: &[(GlobalPosition, Location)]) -> u8 {
+    let touched =
+        located.iter().filter_map(|(_, at)| segments.at(*at).map(|segment| segment.touch(*at)));
     touched.fold(0, |seen, byte| seen ^ byte)
 }

@@ -16,7 +16,6 @@ use uuid::Uuid;
 
 use super::directory::remove_if_there;
 use super::finding::Finding;
-use super::log::Segments;
 use crate::error::{Damage, Error, Result};
 use crate::format::{
     Fault, Hole, HoleKind, LOST_FILE_BYTES_MAX, Location, decode_lost, encode_lost,
@@ -139,7 +138,11 @@ impl Holes {
     }
 
     /// Says of every hole what was lost, given the segments that are there.
-    pub(crate) fn findings<D: Disk>(&self, log: &Path, segments: &Segments<D>) -> Vec<Finding> {
+    pub(crate) fn findings<D: Disk>(
+        &self,
+        log: &Path,
+        segments: &[Arc<Segment<D::File>>],
+    ) -> Vec<Finding> {
         let finding = |hole: &Hole| {
             let is_it =
                 |segment: &&Arc<Segment<D::File>>| segment.header().number == hole.first_segment;

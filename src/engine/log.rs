@@ -1,5 +1,6 @@
 //! The segments of a store, found by location.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -13,15 +14,45 @@ use crate::segment::Segment;
 /// The segments of a store that is open.
 pub(crate) struct Log<D: Disk> {
     disk: D,
-    segments: RwLock<Arc<Segments<D>>>,
+    segments: RwLock<Arc<SegmentTable<D>>>,
 }
 
 /// Segments in the order of their numbers.
 pub(crate) type Segments<D> = Vec<Arc<Segment<<D as Disk>::File>>>;
 
+/// Segments, each found by any location in it.
+pub(crate) struct SegmentTable<D: Disk> {
+    /// Where each segment begins, side by side: a search looks at several.
+    bases: Vec<Location>,
+    segments: Segments<D>,
+}
+
+impl<D: Disk> SegmentTable<D> {
+    fn new(segments: Segments<D>) -> Self {
+        let bases = segments.iter().map(|segment| segment.header().base).collect();
+        Self { bases, segments }
+    }
+
+    /// Returns the segment in which a location lies.
+    #[inline]
+    pub(crate) fn at(&self, location: Location) -> Option<&Arc<Segment<D::File>>> {
+        let behind = self.bases.partition_point(|base| *base <= location);
+        let segment = self.segments.get(behind.checked_sub(1)?)?;
+        (location < segment.header().end()).then_some(segment)
+    }
+}
+
+impl<D: Disk> Deref for SegmentTable<D> {
+    type Target = [Arc<Segment<D::File>>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.segments
+    }
+}
+
 impl<D: Disk> Log<D> {
     pub(crate) fn new(disk: D, segments: Segments<D>) -> Self {
-        Self { disk, segments: RwLock::new(Arc::new(segments)) }
+        Self { disk, segments: RwLock::new(Arc::new(SegmentTable::new(segments))) }
     }
 
     /// Returns the directory of the segments.
@@ -31,20 +62,20 @@ impl<D: Disk> Log<D> {
 
     /// Adds the segment that follows the last.
     pub(crate) fn push(&self, segment: Arc<Segment<D::File>>) {
-        let mut segments = self.segments.write();
-        let mut longer = segments.as_ref().clone();
+        let mut table = self.segments.write();
+        let mut longer = table.segments.clone();
         longer.push(segment);
-        *segments = Arc::new(longer);
+        *table = Arc::new(SegmentTable::new(longer));
     }
 
     /// Returns the segments as they are now.
-    pub(crate) fn segments(&self) -> Arc<Segments<D>> {
+    pub(crate) fn segments(&self) -> Arc<SegmentTable<D>> {
         Arc::clone(&self.segments.read())
     }
 
     /// Returns the segment in which a location lies.
     pub(crate) fn segment_at(&self, location: Location) -> Option<Arc<Segment<D::File>>> {
-        segment_in::<D>(&self.segments.read(), location).map(Arc::clone)
+        self.segments.read().at(location).map(Arc::clone)
     }
 
     /// Returns the segment in which a location lies that the index or a frame has named.
@@ -64,14 +95,4 @@ impl<D: Disk> Log<D> {
     pub(crate) fn event(&self, location: Location) -> Result<RecordedEvent> {
         self.existing_segment_at(location)?.event(location)
     }
-}
-
-/// Returns the segment in which a location lies.
-pub(crate) fn segment_in<D: Disk>(
-    segments: &Segments<D>,
-    location: Location,
-) -> Option<&Arc<Segment<D::File>>> {
-    let behind = segments.partition_point(|segment| segment.header().base <= location);
-    let segment = segments.get(behind.checked_sub(1)?)?;
-    (location < segment.header().end()).then_some(segment)
 }

@@ -16,7 +16,7 @@ use super::ahead::Ahead;
 use super::candidates::Candidates;
 use super::heads::{Head, Heads};
 use super::holes::Holes;
-use super::log::{Log, Segments, segment_in};
+use super::log::{Log, SegmentTable};
 use super::prepared::Keys;
 use super::scan::PositionScan;
 use super::stream_walk::StreamWalk;
@@ -165,13 +165,14 @@ impl<D: Disk> Reader<D> {
     }
 
     /// As [`event_at`](Self::event_at), where the index says that it is.
+    #[inline]
     pub(crate) fn event_in(
         &self,
-        segments: &Segments<D>,
+        segments: &SegmentTable<D>,
         position: GlobalPosition,
         location: Location,
     ) -> Result<RecordedEvent> {
-        let event = match segment_in::<D>(segments, location) {
+        let event = match segments.at(location) {
             Some(segment) => segment.event(location),
             None => self.log.event(location),
         };

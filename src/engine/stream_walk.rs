@@ -55,21 +55,22 @@ impl<D: Disk> StreamWalk<D> {
         let mut before = GlobalPosition::ZERO;
         Ok(std::iter::from_fn(move || {
             while wanted <= last {
-                let event = match ahead.next()? {
-                    Ok(event) if !event.is_in(&stream) => continue,
-                    Ok(event) => event,
-                    Err(error) => return Some(Err(error)),
-                };
+                let next = ahead.next()?;
+                let Ok(event) = &next else { return Some(next) };
+                if !event.is_in(&stream) {
+                    continue;
+                }
+                let version = event.stream_version();
                 let earlier = std::mem::replace(&mut before, event.global_position());
-                if event.stream_version() > wanted {
+                if version > wanted {
                     if let Some(error) = reader.lost_between(earlier, before) {
                         return Some(Err(error));
                     }
-                    wanted = event.stream_version();
+                    wanted = version;
                 }
-                if event.stream_version() == wanted && wanted <= last {
+                if version == wanted && wanted <= last {
                     wanted = wanted.next();
-                    return Some(Ok(event));
+                    return Some(next);
                 }
             }
             None

@@ -176,6 +176,7 @@ impl<F: DiskFile> Run<F> {
     }
 
     /// Returns a range of bytes, after checking the pages that it lies in.
+    #[inline]
     fn bytes(&self, offset: u64, length: u64) -> Result<Piece<'_>, Unusable> {
         let end = offset.checked_add(length).filter(|end| *end <= self.header.checksums_offset);
         let end = end.ok_or_else(|| Unusable("a reference leads out of it".to_owned()))?;
@@ -186,6 +187,7 @@ impl<F: DiskFile> Run<F> {
     }
 
     /// Returns a range of bytes as they are.
+    #[inline]
     fn piece(&self, offset: u64, length: u64) -> Result<Piece<'_>, Unusable> {
         let wanted = usize::try_from(length).map_err(|_| Unusable("it is too long".to_owned()))?;
         let piece = self.file.piece(offset, wanted)?;
@@ -195,13 +197,22 @@ impl<F: DiskFile> Run<F> {
         }
     }
 
+    /// Checks a page unless it has been checked before.
+    #[inline]
     fn check_page(&self, page: u64) -> Result<(), Unusable> {
         let bit = 1 << (page % 64);
         let word = usize::try_from(page / 64).ok().and_then(|word| self.checked.get(word));
-        let word = word.ok_or_else(|| Unusable("it has no such page".to_owned()))?;
-        if word.load(Ordering::Relaxed) & bit != 0 {
-            return Ok(());
+        match word {
+            Some(word) if word.load(Ordering::Relaxed) & bit != 0 => Ok(()),
+            Some(word) => {
+                self.check_page_now(page).map(|()| _ = word.fetch_or(bit, Ordering::Relaxed))
+            }
+            None => Err(Unusable("it has no such page".to_owned())),
         }
+    }
+
+    #[cold]
+    fn check_page_now(&self, page: u64) -> Result<(), Unusable> {
         let bytes = self.piece(page * PAGE, PAGE)?;
         let place = usize::try_from(page * 4).unwrap_or(usize::MAX);
         let expected = self.checksums.get(place..).and_then(|rest| rest.first_chunk());
@@ -209,7 +220,6 @@ impl<F: DiskFile> Run<F> {
             Some(expected)
                 if crc32fast::hash(&bytes) == expected || bugs::on(Bug::RunPageUnchecked) =>
             {
-                word.fetch_or(bit, Ordering::Relaxed);
                 Ok(())
             }
             _ => Err(Unusable(format!("the checksum of page {page} does not match"))),
@@ -222,6 +232,7 @@ impl<F: DiskFile> Run<F> {
     }
 
     /// Returns where a position of the interval is.
+    #[inline]
     pub(crate) fn locate(&self, position: GlobalPosition) -> Result<Location, Unusable> {
         let width = u64::from(self.header.location_width);
         let slot = position.distance_from(self.header.first_position);

@@ -50,6 +50,7 @@ impl Map {
     }
 
     /// Returns a range, `None` for one that the map does not cover.
+    #[inline]
     pub(crate) fn get(&self, offset: u64, len: usize) -> Option<&[u8]> {
         let start = self.start_of(offset, len)?;
         // SAFETY: The range lies within the map, which exists as long as `self`. Its pages exist: the
@@ -62,11 +63,13 @@ impl Map {
     }
 
     /// As [`get`](Self::get), as bytes that keep the map alive.
+    #[inline]
     pub(crate) fn share(&self, offset: u64, len: usize) -> Option<Bytes> {
         let start = self.start_of(offset, len)?;
         Some(self.shared.slice(start..start + len))
     }
 
+    #[inline]
     fn start_of(&self, offset: u64, len: usize) -> Option<usize> {
         let start = usize::try_from(offset).ok()?;
         start.checked_add(len).filter(|end| *end <= self.raw.len())?;

@@ -49,6 +49,7 @@ impl<F: DiskFile> ViewedFile<F> {
     }
 
     /// Returns the bytes of a range, fewer only at the end of the file.
+    #[inline]
     pub(crate) fn piece(&self, offset: u64, len: usize) -> Result<Piece<'_>> {
         match self.mapped(offset, len) {
             Some(bytes) => Ok(Piece::Mapped(bytes)),
@@ -57,6 +58,7 @@ impl<F: DiskFile> ViewedFile<F> {
     }
 
     /// As [`piece`](Self::piece), as bytes that outlive this and stay as they are.
+    #[inline]
     pub(crate) fn bytes(&self, offset: u64, len: usize) -> Result<Bytes> {
         match self.map().and_then(|map| map.share(offset, len)) {
             Some(bytes) => Ok(bytes),
@@ -65,10 +67,12 @@ impl<F: DiskFile> ViewedFile<F> {
     }
 
     /// Returns the bytes of a range if they are mapped, without reading them otherwise.
+    #[inline]
     pub(crate) fn mapped(&self, offset: u64, len: usize) -> Option<&[u8]> {
         self.map()?.get(offset, len)
     }
 
+    #[inline]
     fn map(&self) -> Option<&Map> {
         self.map.get_or_init(|| self.file.map().ok().flatten()).as_ref()
     }

@@ -242,11 +242,13 @@ impl<F: DiskFile> Segment<F> {
     }
 
     /// Reads and verifies the event at a location.
+    #[inline]
     pub(crate) fn event(&self, location: Location) -> Result<RecordedEvent> {
         self.decode(self.event_bytes(location)?, location)
     }
 
     /// Reads the bytes of the event at a location, without verifying them.
+    #[inline]
     pub(crate) fn event_bytes(&self, location: Location) -> Result<Bytes> {
         self.bytes(self.offset(location), self.event_place(location)?.length, "event")
     }
@@ -283,6 +285,7 @@ impl<F: DiskFile> Segment<F> {
     }
 
     /// Reads where the event at a location stands in its frame, without verifying it.
+    #[inline]
     pub(crate) fn event_place(&self, location: Location) -> Result<EventPlace> {
         let header = self.piece(self.offset(location), EVENT_HEADER_LENGTH, "event")?;
         Ok(EventPlace::read(&header))
@@ -295,6 +298,7 @@ impl<F: DiskFile> Segment<F> {
 
     /// Returns exactly the bytes of a range, which must lie before the readable end: what lies behind
     /// may be written to at any moment, and a damaged length must not lead there.
+    #[inline]
     fn piece(&self, offset: u64, length: u32, what: &'static str) -> Result<Piece<'_>> {
         self.check_readable(offset, length, what)?;
         let piece = self.file.piece(offset, length as usize);
@@ -306,6 +310,7 @@ impl<F: DiskFile> Segment<F> {
     }
 
     /// As `piece`, as bytes that may be kept.
+    #[inline]
     fn bytes(&self, offset: u64, length: u32, what: &'static str) -> Result<Bytes> {
         self.check_readable(offset, length, what)?;
         let bytes = self.file.bytes(offset, length as usize);
@@ -316,6 +321,7 @@ impl<F: DiskFile> Segment<F> {
         }
     }
 
+    #[inline]
     fn check_readable(&self, offset: u64, length: u32, what: &'static str) -> Result<()> {
         let end = offset.checked_add(length.into());
         match end.is_some_and(|end| end <= self.readable.load(Ordering::Acquire)) {
