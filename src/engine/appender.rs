@@ -23,7 +23,7 @@ use super::rotation::Rotation;
 use crate::bugs::{self, Bug};
 use crate::clock::Clock;
 use crate::error::{Error, PoisonCause};
-use crate::few::Few;
+use crate::few::{Few, few};
 use crate::format::{
     Footer, FrameKind, Location, PackedFrame, Resume, SEGMENT_HEADER_BYTES, Stamp,
 };
@@ -424,13 +424,12 @@ impl<D: Disk> Appender<D> {
 /// Returns what is to be indexed and published of frames.
 fn written<'a>(frames: &'a [QueuedFrame], places: &'a Places) -> Few<Written<'a>> {
     let frames = frames.iter().zip(places);
-    let written = frames.map(|(queued, (locations, resume))| Written {
+    few(frames.map(|(queued, (locations, resume))| Written {
         first_position: queued.first_position,
         locations,
         keys: &queued.keys,
         resume: *resume,
-    });
-    written.collect()
+    }))
 }
 
 /// Returns a watermark on its way into the log.

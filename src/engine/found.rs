@@ -38,13 +38,14 @@ impl Found {
         prepared: &Prepared,
     ) -> Result<Self> {
         let as_of = reader.durable();
-        let Prepared { keys: Keys { terms, heads }, firsts, .. } = prepared;
-        let appends = commit.appends.iter().zip(heads).enumerate();
-        let versions = appends.map(|(index, (append, (head, _)))| match firsts.is_first(index) {
-            true => reader.version_as_of(&append.stream, head, as_of),
-            false => Ok(StreamVersion::ZERO),
-        });
-        let versions = versions.collect::<Result<_>>()?;
+        let Prepared { keys: Keys { terms, heads, .. }, firsts, .. } = prepared;
+        let mut versions = Few::with_capacity(heads.len());
+        for (index, (append, (head, _))) in commit.appends.iter().zip(heads).enumerate() {
+            versions.push(match firsts.is_first(index) {
+                true => reader.version_as_of(&append.stream, head, as_of)?,
+                false => StreamVersion::ZERO,
+            });
+        }
         let mut is_new = reader.index().knows_no_id_of(terms);
         if !is_new {
             // Nearly always it is a retry. It could be ids that share hashes with others.

@@ -8,12 +8,25 @@ use std::sync::Arc;
 
 use super::heads::Head;
 use crate::error::{Error, Result};
+use crate::event::EventId;
 use crate::few::Few;
 use crate::format::PackedFrame;
 use crate::index::{NewTerms, TermHasher, TermList};
 use crate::limits::Limits;
 use crate::position::StreamVersion;
 use crate::store::{Commit, FirstAppends, Write};
+use crate::stream::StreamId;
+
+/// A range of event ids, both ends included.
+pub(crate) type IdRange = (EventId, EventId);
+
+/// Returns the range that holds both, where either is given.
+pub(crate) fn joined(one: Option<IdRange>, other: Option<IdRange>) -> Option<IdRange> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
+        (one, other) => one.or(other),
+    }
+}
 
 /// What the events of a commit are looked up by.
 #[derive(Debug, Default)]
@@ -22,6 +35,8 @@ pub(crate) struct Keys {
     pub(crate) terms: TermList,
     /// The stream of each append, with the version that the commit gives it; 0 where it writes nothing.
     pub(crate) heads: Few<(Head, StreamVersion)>,
+    /// The least and the greatest event id that is written.
+    pub(crate) ids: Option<IdRange>,
 }
 
 /// A commit on its way to the commit queue.
@@ -45,13 +60,22 @@ impl Prepared {
         limits: &Limits,
         writes: Option<&[Write]>,
     ) -> Result<Self> {
-        let events = commit.appends.iter().flat_map(|append| &append.events);
-        let mut frame = PackedFrame::with_room_for(events.map(|event| event.payload.len()));
-        let mut keys = Keys::default();
+        let events = || commit.appends.iter().flat_map(|append| &append.events);
+        let mut frame = PackedFrame::with_room_for(events().map(|event| event.payload.len()));
+        let mut keys = Keys {
+            terms: TermList::with_room_for(events().count()),
+            heads: Few::with_capacity(commit.appends.len()),
+            ids: None,
+        };
         let mut terms = NewTerms::new(hasher);
         let mut wanted = writes.map(|writes| writes.iter().peekable());
+        let mut before: Option<(&StreamId, Head)> = None;
         for (append_index, append) in commit.appends.iter().enumerate() {
-            let head = Head::of(hasher, &append.stream);
+            let head = match before {
+                Some((stream, head)) if *stream == append.stream => head,
+                _ => Head::of(hasher, &append.stream),
+            };
+            before = Some((&append.stream, head));
             let aggregate_type = append.stream.aggregate_type();
             for (event_index, event) in append.events.iter().enumerate() {
                 let place = (append_index, event_index);
@@ -61,6 +85,7 @@ impl Prepared {
                 if is_wanted {
                     frame.push(&append.stream, event)?;
                     terms.push(&mut keys.terms, (head.hash(), aggregate_type), event);
+                    keys.ids = joined(keys.ids, Some((event.event_id, event.event_id)));
                 }
             }
             keys.heads.push((head, StreamVersion::ZERO));

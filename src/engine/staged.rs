@@ -2,16 +2,17 @@
 //! group sees an earlier one.
 
 use std::collections::{HashMap, HashSet, hash_map};
+use std::iter::repeat_n;
 use std::mem;
 use std::sync::Arc;
 
 use super::found::Found;
-use super::prepared::{Keys, Prepared};
+use super::prepared::{IdRange, Keys, Prepared, joined};
 use super::reader::Reader;
 use crate::error::Result;
 use crate::event::{EventId, NewEvent, RecordedEvent};
-use crate::few::Few;
-use crate::index::{TermHash, TermList, Unhashed};
+use crate::few::{Few, few};
+use crate::index::{TermHash, Unhashed};
 use crate::io::Disk;
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::store::{Commit, Query, View, Write};
@@ -20,12 +21,18 @@ use crate::timestamp::Timestamp;
 
 /// The commits of one group.
 ///
-/// Tables of what they hold are made when another commit asks: a lone appender never does.
+/// Tables of what they hold are made when another commit asks: a lone appender never does. Nor is there
+/// need for one of the event ids where those of the other commit come before all of them, or behind, as those
+/// of one program mostly do.
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
     commits: Few<StagedCommit>,
-    /// How many of the commits the tables tell of.
-    noted: usize,
+    /// The range of the event ids of all commits.
+    id_range: Option<IdRange>,
+    /// Of how many of the commits `versions` tells.
+    versions_noted: usize,
+    /// Of how many of the commits `ids` tells.
+    ids_noted: usize,
     /// The version of each stream, by its hash; `None` where streams share it.
     versions: HashMap<TermHash, Option<Newest>, Unhashed>,
     /// The hashes of the event ids. Whoever has another id with the same hash waits in vain, once.
@@ -53,6 +60,7 @@ struct Newest {
 impl Staged {
     /// Adds a commit of which these events are written.
     pub(crate) fn add(&mut self, commit: Commit, writes: Few<Write>, keys: Arc<Keys>) {
+        self.id_range = joined(self.id_range, keys.ids);
         self.commits.push(StagedCommit { commit, writes, keys });
     }
 
@@ -60,15 +68,15 @@ impl Staged {
     pub(crate) fn clear(&mut self) -> Few<StagedCommit> {
         self.versions.clear();
         self.ids.clear();
-        self.noted = 0;
+        self.id_range = None;
+        (self.versions_noted, self.ids_noted) = (0, 0);
         mem::take(&mut self.commits)
     }
 
-    /// Brings the tables up to date.
-    fn note(&mut self) {
-        let new = self.commits.iter().enumerate().skip(self.noted);
+    /// Brings the table of versions up to date.
+    fn note_versions(&mut self) {
+        let new = self.commits.iter().enumerate().skip(self.versions_noted);
         for (commit, staged) in new {
-            self.ids.extend(staged.keys.terms.event_ids().map(|(id, _)| id));
             for (append, (head, version)) in staged.keys.heads.iter().enumerate() {
                 if *version == StreamVersion::ZERO {
                     continue;
@@ -84,12 +92,22 @@ impl Staged {
                 }
             }
         }
-        self.noted = self.commits.len();
+        self.versions_noted = self.commits.len();
     }
 
-    /// Tells whether one of the events of which these are the terms may be staged.
-    fn may_know(&self, terms: &TermList) -> bool {
-        !self.ids.is_empty() && terms.event_ids().any(|(id, _)| self.ids.contains(&id))
+    /// Tells whether one of the events of a commit may be staged.
+    fn may_know(&mut self, keys: &Keys) -> bool {
+        let (Some((first, last)), Some((least, greatest))) = (self.id_range, keys.ids) else {
+            return false;
+        };
+        if last < least || greatest < first {
+            return false;
+        }
+        for staged in self.commits.iter().skip(self.ids_noted) {
+            self.ids.extend(staged.keys.terms.event_ids().map(|(id, _)| id));
+        }
+        self.ids_noted = self.commits.len();
+        keys.terms.event_ids().any(|(id, _)| self.ids.contains(&id))
     }
 
     /// Returns the version that a stream has here, if any; an error where that can not be told.
@@ -138,11 +156,13 @@ pub(crate) fn staged_versions(
 ) -> Result<Few<Option<StreamVersion>>, Unclear> {
     let mut versions = Few::new();
     for staged in groups.into_iter().filter(|staged| !staged.commits.is_empty()) {
-        staged.note();
-        if staged.may_know(&prepared.keys.terms) {
+        staged.note_versions();
+        if staged.may_know(&prepared.keys) {
             return Err(Unclear);
         }
-        versions.resize(commit.appends.len(), None);
+        if versions.is_empty() {
+            versions = few(repeat_n(None, commit.appends.len()));
+        }
         let appends = commit.appends.iter().zip(&prepared.keys.heads);
         for (index, (version, (append, (head, _)))) in versions.iter_mut().zip(appends).enumerate()
         {
@@ -300,7 +320,7 @@ mod tests {
             .collect();
         let (_, keys) = prepared.finish(&writes);
         staged.add(commit, writes, keys);
-        staged.note();
+        staged.note_versions();
     }
 
     fn version(staged: &Staged, stream: &StreamId) -> Result<Option<u64>, Unclear> {
@@ -312,7 +332,7 @@ mod tests {
     fn the_newest_version_of_a_stream_is_told_and_none_of_one_that_is_not_staged() {
         let [one, _] = neighbours();
         let mut staged = Staged::default();
-        staged.note();
+        staged.note_versions();
         assert_eq!(version(&staged, &one), Ok(None));
         stage(&mut staged, &[(&one, 1), (&one, 2)]);
         assert_eq!(version(&staged, &one), Ok(Some(2)));
@@ -360,5 +380,38 @@ mod tests {
         in_flight.add(commit.clone(), Few::new(), Arc::new(keys));
         let seen = staged_versions([&mut in_flight, &mut gathering], &commit, &prepared);
         assert_eq!(seen, Err(Unclear));
+    }
+
+    #[test]
+    fn a_commit_waits_for_every_staged_event_with_one_of_its_ids() {
+        let hasher = TermHasher::new([5; 16]);
+        let of = |numbers: &[u128]| {
+            let id = |number: &u128| EventId::from_uuid(uuid::Uuid::from_u128(*number));
+            let events = numbers.iter().map(|number| NewEvent::new("Noted", "").id(id(number)));
+            let stream = StreamId::new("Test", "one").unwrap();
+            let commit = Commit::new().append(&stream, ExpectedVersion::Any, events.collect());
+            let prepared = Prepared::of(&commit, &hasher, &Limits::default(), None).unwrap();
+            (commit, prepared)
+        };
+        let mut staged = Staged::default();
+        let groups: [&[u128]; 4] = [&[50, 20, 40], &[70, 60], &[10, 30], &[90]];
+        for (count, numbers) in groups.iter().enumerate() {
+            let (commit, prepared) = of(numbers);
+            staged.add(commit, Few::new(), Arc::new(prepared.keys));
+            let known = groups.iter().take(count + 1).copied().flatten();
+            let known: Vec<_> = known.copied().collect();
+            for asked in (5..=95).step_by(5) {
+                let (_, prepared) = of(&[asked]);
+                assert_eq!(staged.may_know(&prepared.keys), known.contains(&asked), "{asked}");
+                let (_, prepared) = of(&[1, asked, 99]);
+                assert_eq!(staged.may_know(&prepared.keys), known.contains(&asked), "{asked}");
+            }
+        }
+        let (_, checks_only) = of(&[]);
+        assert!(!staged.may_know(&checks_only.keys));
+        drop(staged.clear());
+        let (commit, prepared) = of(&[80]);
+        staged.add(commit, Few::new(), Arc::new(prepared.keys));
+        assert_eq!([80, 50].map(|asked| staged.may_know(&of(&[asked]).1.keys)), [true, false]);
     }
 }

@@ -23,7 +23,7 @@ use super::{EVENT_HEADER_BYTES, EventPlace, Fault, Location, Salt, aligned, is_z
 use crate::bugs::{self, Bug};
 use crate::error::Result;
 use crate::event::{NewEvent, RecordedEvent};
-use crate::few::Few;
+use crate::few::{Few, few};
 use crate::limits::COMMIT_BYTES_MAX;
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::stream::StreamId;
@@ -217,7 +217,7 @@ impl PackedFrame {
             at += padded_length(self.bytes.get(at..).unwrap_or_default());
             here
         };
-        (0..self.event_count).map(next).collect()
+        few((0..self.event_count).map(next))
     }
 
     /// Finishes every checksum for one place in the log, and returns that of the frame. Done once.

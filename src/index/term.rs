@@ -157,7 +157,9 @@ impl<'a> NewTerms<'a> {
         let event_type = once(&mut self.event_type, &event.event_type, |name| {
             self.hasher.hash(Term::EventType(name))
         });
-        list.hashes.extend_from_slice(&[event_id, stream, aggregate_type, event_type]);
+        for hash in [event_id, stream, aggregate_type, event_type] {
+            list.hashes.push(hash);
+        }
         let tenant = event.tenant.as_ref().map(|tenant| tenant.as_ref());
         let tags = event.tags.iter().map(String::as_str);
         list.push_optional(self.hasher, tenant, event.correlation_id, tags);
@@ -180,7 +182,7 @@ fn once<'a>(
 /// The terms of several events, one list after the other; each begins with the event id.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TermList {
-    hashes: SmallVec<[TermHash; 4]>,
+    hashes: SmallVec<[TermHash; USUAL_TERMS]>,
     /// Where the list of each event ends, and what its id tells of its time.
     ends: Few<(usize, IdTime)>,
 }
@@ -192,7 +194,18 @@ pub(crate) struct EventTerms<'a> {
     pub(crate) id_time: IdTime,
 }
 
+/// Terms that every event has.
+const USUAL_TERMS: usize = 4;
+
 impl TermList {
+    /// Returns an empty list with room for so many events.
+    pub(crate) fn with_room_for(events: usize) -> Self {
+        Self {
+            hashes: SmallVec::with_capacity(events * USUAL_TERMS),
+            ends: Few::with_capacity(events),
+        }
+    }
+
     /// Adds an event that is recorded.
     pub(crate) fn push_recorded(&mut self, hasher: &TermHasher, event: &RecordedEvent) {
         let stream = Term::Stream(event.aggregate_type(), event.aggregate_id());
@@ -219,8 +232,12 @@ impl TermList {
                 self.hashes.push(hash);
             }
         }
-        self.hashes.extend(tenant.map(|tenant| hasher.hash(Term::Tenant(tenant))));
-        self.hashes.extend(correlation_id.map(|id| hasher.hash(Term::CorrelationId(id))));
+        if let Some(tenant) = tenant {
+            self.hashes.push(hasher.hash(Term::Tenant(tenant)));
+        }
+        if let Some(id) = correlation_id {
+            self.hashes.push(hasher.hash(Term::CorrelationId(id)));
+        }
     }
 
     /// Iterates over the event ids, each with what it tells of its time.

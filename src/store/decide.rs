@@ -15,12 +15,11 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-
-use smallvec::smallvec;
+use std::iter::repeat_n;
 
 use crate::error::{Difference, Error, Result};
 use crate::event::{EventId, NewEvent, RecordedEvent};
-use crate::few::Few;
+use crate::few::{Few, few};
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::store::append::{
     AppendResult, CheckFailure, Commit, CommitResult, OnDuplicate, StreamAppend,
@@ -102,7 +101,7 @@ fn events(commit: &Commit) -> impl Iterator<Item = (&StreamAppend, &NewEvent)> {
 fn recognise(commit: &Commit, view: &impl View) -> Result<Few<Known>> {
     if !repeats_an_id(commit) {
         if view.knows_no_event() {
-            return Ok(smallvec![Known::New; events(commit).count()]);
+            return Ok(few(repeat_n(Known::New, events(commit).count())));
         }
         return events(commit).map(|(append, event)| look_up(append, event, view)).collect();
     }
@@ -235,7 +234,7 @@ fn check<V: View>(
     mut versions: Versions<'_, V>,
 ) -> Result<Few<Option<StreamVersion>>> {
     let mut failures = Vec::new();
-    let mut found: Few<_> = smallvec![None; commit.appends.len()];
+    let mut found = few(repeat_n(None, commit.appends.len()));
     let mut known = known.iter();
     for (index, append) in commit.appends.iter().enumerate() {
         let StreamAppend { stream, expected, events } = append;
@@ -330,8 +329,8 @@ impl<'a, V: View> Versions<'a, V> {
     #[expect(clippy::indexing_slicing, reason = "the list is made long enough before")]
     fn place(&mut self, append: usize) -> &mut Option<StreamVersion> {
         let first = self.firsts.first(append);
-        if self.found.len() <= first {
-            self.found.resize(first + 1, None);
+        while self.found.len() <= first {
+            self.found.push(None);
         }
         &mut self.found[first]
     }
