@@ -22,6 +22,7 @@
 //!    are acknowledged before they are durable.
 
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -258,7 +259,7 @@ impl<D: Disk> CommitQueue<D> {
         };
         let mut leadership = Leadership { queue: self, group: &mut group, result: None };
         let stopwatch = Stopwatch::start();
-        let meanwhile = &mut || drop(mem::take(&mut ended));
+        let meanwhile = &mut || free(mem::take(&mut ended));
         let result = self.appender.lock().write(&mut leadership.group.frames, meanwhile);
         self.remember_duration(stopwatch.elapsed());
         leadership.result = Some(result);
@@ -399,6 +400,12 @@ impl<D: Disk> CommitQueue<D> {
     pub(crate) fn newest(&self) -> GlobalPosition {
         self.state.lock().next_position.previous()
     }
+}
+
+/// Frees commits of another caller. A payload whose owner panics then, which is not the business of this
+/// group, has had its panic reported.
+fn free(ended: Few<StagedCommit>) {
+    let _reported = catch_unwind(AssertUnwindSafe(|| drop(ended)));
 }
 
 /// Answers a commit that writes nothing, if what is durable alone leads to the same.

@@ -160,6 +160,32 @@ fn what_a_lone_caller_committed_is_freed_while_the_next_commit_is_synced() {
     });
 }
 
+#[test]
+fn a_payload_that_panics_when_it_is_freed_does_not_poison_the_store() {
+    let disk = MemoryDisk::new();
+    let engine = with_one(&disk);
+    let events = vec![NewEvent::new("Happened", Bytes::from_owner(Reluctant))];
+    append_to(&engine, &stream("one"), ExpectedVersion::Any, events).unwrap();
+    append(&engine, 8).unwrap();
+    append(&engine, 9).unwrap();
+    assert_eq!(engine.reader().durable().get(), 4);
+}
+
+/// Bytes that panic when they are freed.
+struct Reluctant;
+
+impl AsRef<[u8]> for Reluctant {
+    fn as_ref(&self) -> &[u8] {
+        b"reluctant"
+    }
+}
+
+impl Drop for Reluctant {
+    fn drop(&mut self) {
+        panic!("not now");
+    }
+}
+
 /// Bytes of which can be asked whether they were freed.
 struct Shared(Arc<[u8; 8]>);
 
