@@ -25,7 +25,7 @@ pub(crate) struct Ahead<D: Disk, I> {
     /// How many positions the next batch takes.
     batch_size: usize,
     located: Vec<(GlobalPosition, Location)>,
-    /// The segments that the batch lies in.
+    /// The segments as the read began: it goes no further than what was durable then.
     segments: Arc<SegmentTable<D>>,
     /// How many of them have been given.
     given: usize,
@@ -62,7 +62,6 @@ impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Ahead<D, I> {
         if let Err(error) = self.reader.locate_all(positions, &mut self.located) {
             self.failed = Some(error);
         }
-        self.segments = self.reader.log().segments();
         if let [_, _, ..] = self.located.as_slice() {
             black_box(touch_all(&self.segments, &self.located));
         }

@@ -216,7 +216,7 @@ impl<D: Disk> Appender<D> {
     }
 
     /// Writes frames in order, makes them durable and publishes them. What is to be done `meanwhile` is
-    /// done while the device writes.
+    /// done before the sync, when the device has begun with several events.
     pub(crate) fn write(
         &mut self,
         frames: &mut [QueuedFrame],
