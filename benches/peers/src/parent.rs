@@ -97,7 +97,6 @@ pub fn run(options: Options) {
         eprintln!("strace is not there or may not trace: syncs are not counted");
     }
     let results = rounds.results;
-    fs::remove_dir_all(&root).unwrap();
     println!("{}", report::markdown(&options, &results));
     if let Some(folder) = &options.pictures {
         fs::create_dir_all(folder).unwrap();
@@ -141,6 +140,7 @@ impl Rounds<'_> {
     }
 
     fn count_syncs(&mut self) {
+        fs::create_dir_all(self.root).unwrap();
         let works = self.options.works.iter().filter(|work| !work.is_on_the_filled_store());
         for &work in works {
             for &engine in &self.options.engines {
@@ -155,6 +155,7 @@ impl Rounds<'_> {
                 fs::remove_dir_all(directory).unwrap();
             }
         }
+        fs::remove_dir_all(self.root).unwrap();
     }
 
     /// Makes the directory of a store: one a round, or one for a single piece of work.
