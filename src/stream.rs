@@ -288,33 +288,62 @@ pub(crate) fn check_text(what: &'static str, text: &str, bytes_max: u32) -> Resu
     Ok(())
 }
 
-/// What each byte may be part of: a bit for plain text, one for an aggregate type.
-const CLASSES: [u8; 256] = {
-    let mut classes = [0; 256];
-    let mut byte = b' ';
-    while byte <= b'~' {
-        let is_in_type = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-        #[expect(clippy::indexing_slicing, reason = "a byte has one of 256 values")]
-        {
-            classes[byte as usize] = if is_in_type { PLAIN | IN_A_TYPE } else { PLAIN };
-        }
-        byte += 1;
-    }
-    classes
-};
-const PLAIN: u8 = 1;
-const IN_A_TYPE: u8 = 2;
-
-/// Returns the classes that all bytes are of: without a branch for each, since every event that is
-/// read is asked.
-fn common_classes(bytes: &[u8]) -> u8 {
-    let class = |byte: &u8| CLASSES.get(usize::from(*byte)).copied().unwrap_or_default();
-    bytes.iter().fold(PLAIN | IN_A_TYPE, |common, byte| common & class(byte))
+/// Tells whether bytes are characters of ASCII that can be printed, as those of nearly every name are.
+#[inline]
+pub(crate) fn is_plain(bytes: &[u8]) -> bool {
+    all_words(bytes, |word| each_is(word_within(word, b' ', b'~')) && is_ascii(word))
 }
 
-/// Tells whether bytes are characters of ASCII that can be printed, as those of nearly every name are.
-pub(crate) fn is_plain(bytes: &[u8]) -> bool {
-    common_classes(bytes) & PLAIN != 0
+/// Tells whether something holds for all bytes, asked for eight at once: every event that is read is asked.
+/// What holds for a hyphen has to.
+#[inline]
+fn all_words(bytes: &[u8], holds: impl Fn(u64) -> bool) -> bool {
+    let Some(last) = bytes.last_chunk() else { return holds(padded(bytes)) };
+    // Not a fold: most names are one word and a last one that overlaps it.
+    for word in bytes.as_chunks().0 {
+        if !holds(u64::from_le_bytes(*word)) {
+            return false;
+        }
+    }
+    holds(u64::from_le_bytes(*last))
+}
+
+/// Returns a word of fewer than eight bytes, each at least once, and of hyphens.
+#[inline]
+fn padded(bytes: &[u8]) -> u64 {
+    match (bytes.first_chunk(), bytes.last_chunk()) {
+        (Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
+        }
+        _ => bytes.iter().fold(each_byte(b'-'), |word, byte| word << 8 | u64::from(*byte)),
+    }
+}
+
+const UPPER_BITS: u64 = each_byte(0x80);
+
+const fn each_byte(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+#[inline]
+const fn is_ascii(word: u64) -> bool {
+    word & UPPER_BITS == 0
+}
+
+/// Sets the upper bit of each byte from `first` to `last` of a word of ASCII.
+///
+/// Source: "Bit Twiddling Hacks" by Sean Eron Anderson, "Determine if a word has a byte between m and n": no byte
+/// carries into the next.
+#[inline]
+const fn word_within(word: u64, first: u8, last: u8) -> u64 {
+    let from_first = (word | UPPER_BITS).wrapping_sub(each_byte(first));
+    let behind_last = word.wrapping_add(each_byte(0x7f - last));
+    from_first & !behind_last
+}
+
+#[inline]
+const fn each_is(within: u64) -> bool {
+    within & UPPER_BITS == UPPER_BITS
 }
 
 /// Checks an aggregate type: `[A-Za-z0-9_.-]{1,128}`.
@@ -330,9 +359,15 @@ pub(crate) fn check_aggregate_type(text: &str) -> Result<()> {
 }
 
 /// Tells whether bytes are an aggregate type.
+#[inline]
 pub(crate) fn is_aggregate_type(bytes: &[u8]) -> bool {
-    let all_allowed = common_classes(bytes) & IN_A_TYPE != 0;
-    all_allowed && (1..=AGGREGATE_TYPE_BYTES_MAX as usize).contains(&bytes.len())
+    let is_allowed = |word: u64| {
+        let letters = word_within(word | each_byte(b'a' - b'A'), b'a', b'z');
+        let digits = word_within(word, b'0', b'9');
+        let signs = word_within(word, b'-', b'.') | word_within(word, b'_', b'_');
+        each_is(letters | digits | signs) && is_ascii(word)
+    };
+    (1..=AGGREGATE_TYPE_BYTES_MAX as usize).contains(&bytes.len()) && all_words(bytes, is_allowed)
 }
 
 /// Shortens a rejected name for an error message, escaping what would disturb a terminal.
@@ -347,6 +382,22 @@ pub(crate) fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_byte_counts_wherever_it_stands() {
+        let in_a_type = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        for (length, byte) in (1..=25).flat_map(|length| (0..=u8::MAX).map(move |b| (length, b))) {
+            for at in 0..length {
+                let mut name = vec![b'x'; length];
+                name[at] = byte;
+                let is_printed = (b' '..=b'~').contains(&byte);
+                assert_eq!(is_plain(&name), is_printed, "{byte} at {at} of {length}");
+                assert_eq!(is_aggregate_type(&name), in_a_type(byte), "{byte} at {at} of {length}");
+            }
+        }
+        assert!(is_plain(b"") && !is_aggregate_type(b""));
+        assert!(is_aggregate_type(&[b'x'; 128]) && !is_aggregate_type(&[b'x'; 129]));
+    }
 
     #[test]
     fn an_id_of_255_bytes_is_taken_and_one_more_refused() {
