@@ -71,6 +71,7 @@ mod engine;
 mod error;
 mod event;
 mod few;
+mod field;
 mod format;
 mod index;
 mod io;

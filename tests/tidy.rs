@@ -48,6 +48,7 @@ const FLOORS: &[Floor] = &[
             "error",
             "event",
             "few",
+            "field",
             "limits",
             "position",
             "record",

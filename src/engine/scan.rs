@@ -42,9 +42,9 @@ struct Place<D: Disk> {
 }
 
 impl<D: Disk> Place<D> {
-    /// Reads and verifies the event, and goes on behind it.
+    /// Has the event at hand, verified, at the start of the window, and returns its bytes' number.
     #[inline]
-    fn read_event(&mut self, window_bytes: &mut u64) -> Result<RecordedEvent> {
+    fn verify_event(&mut self, window_bytes: &mut u64) -> Result<usize> {
         if self.window.len() < EVENT_HEADER_BYTES {
             self.take_window(window_bytes)?;
         }
@@ -53,12 +53,19 @@ impl<D: Disk> Place<D> {
             self.window = self.segment.event_bytes(self.event)?;
             length = self.window.len();
         }
-        let event = self.segment.decode(self.window.slice(..length), self.event)?;
+        self.segment.check(self.window.get(..length).unwrap_or_default(), self.event)?;
+        Ok(length)
+    }
+
+    /// Takes the event that is at hand, of this length, and goes on behind it.
+    #[inline]
+    fn take_event(&mut self, length: usize) -> RecordedEvent {
+        let event = RecordedEvent::of(self.window.slice(..length));
         let behind = aligned(length);
         self.window.advance(behind.min(self.window.len()));
         self.event = self.event.plus(behind as u64);
         self.events_left -= 1;
-        Ok(event)
+        event
     }
 
     /// Takes what follows of the frame.
@@ -76,7 +83,10 @@ impl<D: Disk> PositionScan<D> {
         Self { reader, next: first, last, place: None, window_bytes: WINDOW_BYTES_MIN }
     }
 
-    fn read_next(&mut self) -> Result<RecordedEvent> {
+    /// Has the event of the next position at hand, verified, in the place that it leaves; returns the number
+    /// of its bytes.
+    #[inline]
+    fn verify_next(&mut self) -> Result<usize> {
         let place = match &mut self.place {
             Some(place) if place.events_left > 0 => place,
             _ => {
@@ -84,11 +94,10 @@ impl<D: Disk> PositionScan<D> {
                 self.place.insert(place)
             }
         };
-        let location = place.event;
-        let event = place.read_event(&mut self.window_bytes)?;
-        match event.global_position() == self.next {
-            true => Ok(event),
-            false => Err(self.reader.misplaced(location)),
+        let length = place.verify_event(&mut self.window_bytes)?;
+        match EventPlace::read(&place.window).global_position == self.next {
+            true => Ok(length),
+            false => Err(self.reader.misplaced(place.event)),
         }
     }
 
@@ -158,8 +167,12 @@ impl<D: Disk> Iterator for PositionScan<D> {
         if self.next > self.last {
             return None;
         }
-        let event = self.read_next().map_err(|error| self.reader.lost_at(self.next, error));
-        self.next = self.next.next();
-        Some(event)
+        match self.verify_next() {
+            Ok(length) => {
+                self.next = self.next.next();
+                Some(Ok(self.place.as_mut()?.take_event(length)))
+            }
+            Err(error) => Some(Err(self.reader.lost_at(self.next, error))),
+        }
     }
 }

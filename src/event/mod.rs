@@ -1,18 +1,20 @@
 //! Events: what identifies one, one to be recorded, and one that has been.
 //!
 //! A `NewEvent` is plain owned data; its names are checked when it is appended. A `RecordedEvent` is
-//! a cheap view of bytes that it shares with whoever read them. How the metadata and the tags of
-//! either are kept as bytes is said here, once for both.
+//! a cheap view of bytes that it shares with whoever read them. How an event is kept as bytes is said here,
+//! once for both; what seals the bytes on a disk is the business of `format`.
 
 #![forbid(unsafe_code)]
 
+mod encoded;
+pub(crate) mod layout;
 mod new;
 mod recorded;
 
 pub use new::NewEvent;
 pub use recorded::RecordedEvent;
 
-pub(crate) use recorded::{EventParts, IdSpan, ShortSpan, Span};
+pub(crate) use encoded::{Encoded, NoEvent, encode};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -114,6 +116,28 @@ pub enum ContentType {
     Bincode,
     /// A number this version has no name for, kept as it was recorded.
     Other(u8),
+}
+
+impl ContentType {
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Bytes => 0,
+            Self::Text => 1,
+            Self::Json => 2,
+            Self::Bincode => 3,
+            Self::Other(number) => number,
+        }
+    }
+
+    pub(crate) const fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Bytes,
+            1 => Self::Text,
+            2 => Self::Json,
+            3 => Self::Bincode,
+            number => Self::Other(number),
+        }
+    }
 }
 
 /// Joins tags into the one text in which they are kept.

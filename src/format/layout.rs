@@ -4,6 +4,12 @@
 //! printed from them by a test, and golden bytes pin them. All integers are little-endian; all
 //! structures start at a multiple of eight bytes. Bytes that no field names are zero.
 
+#[cfg(test)]
+use crate::field::Table;
+use crate::field::table;
+
+pub(crate) use crate::event::layout::EVENT_HEADER;
+
 /// The version of the format that this code writes, and the newest it reads.
 pub(crate) const FORMAT_VERSION: u32 = 1;
 
@@ -19,64 +25,6 @@ pub(crate) const FOOTER_MAGIC: [u8; 8] = *b"annalsFT";
 
 /// Bytes of the file `STORE` in any version: a longer one is cut short when it is read, and refused.
 pub(crate) const STORE_BYTES_MAX: usize = 4096;
-
-/// A field at a fixed place of a structure. What it is called and means is for the documentation,
-/// which a test prints.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Field {
-    pub(crate) offset: usize,
-    pub(crate) width: usize,
-    #[cfg(test)]
-    pub(crate) name: &'static str,
-    #[cfg(test)]
-    pub(crate) meaning: &'static str,
-}
-
-/// A structure of fixed layout.
-#[derive(Debug)]
-pub(crate) struct Table {
-    #[cfg(test)]
-    pub(crate) name: &'static str,
-    pub(crate) size: usize,
-    pub(crate) fields: &'static [Field],
-}
-
-macro_rules! table {
-    (
-        $(#[$meta:meta])* $table:ident, $title:literal, $size:expr;
-        $($field:ident: $offset:literal, $width:literal, $name:literal, $meaning:literal;)*
-    ) => {
-        $(pub(crate) const $field: Field = Field {
-            offset: $offset,
-            width: $width,
-            #[cfg(test)]
-            name: $name,
-            #[cfg(test)]
-            meaning: $meaning,
-        };)*
-        $(#[$meta])*
-        pub(crate) const $table: Table = Table {
-            #[cfg(test)]
-            name: $title,
-            size: $size,
-            fields: &[$($field),*],
-        };
-        const _: () = assert!(is_contiguous(&$table), "fields follow each other to the end");
-    };
-}
-
-const fn is_contiguous(table: &Table) -> bool {
-    let mut fields = table.fields;
-    let mut end = 0;
-    while let [first, rest @ ..] = fields {
-        if first.offset != end {
-            return false;
-        }
-        end += first.width;
-        fields = rest;
-    }
-    end == table.size
-}
 
 table! {
     /// The file `STORE`: the identity of a store, written once.
@@ -132,25 +80,6 @@ table! {
     FRAME_EPOCH: 32, 4, "epoch", "grows with every opening for writing; never decreases";
     FRAME_EVENT_COUNT: 36, 2, "event count", "0 in a watermark";
     FRAME_FLAGS: 38, 2, "flags", "bit 0: the store was closed after this frame; the rest zero";
-}
-
-table! {
-    /// Opens every event of a frame.
-    EVENT_HEADER, "Event header", 64;
-    EVENT_CRC: 0, 4, "crc", "CRC-32 of the event from byte 48 on, then of bytes 4 to 48, signed";
-    EVENT_LENGTH: 4, 4, "length", "bytes of the event without padding";
-    EVENT_STREAM_VERSION: 8, 8, "stream version", "1, 2, 3 ... in its stream";
-    EVENT_GLOBAL_POSITION: 16, 8, "global position", "that of its frame's first event and its index";
-    EVENT_RECORDED_AT: 24, 8, "recorded at", "as in its frame";
-    EVENT_FRAME_DISTANCE: 32, 4, "frame distance", "bytes back to the frame header";
-    EVENT_INDEX: 36, 2, "index", "place in the frame, from 0";
-    EVENT_FLAGS: 38, 2, "flags", "which optional parts follow; unknown ones are refused";
-    EVENT_AGGREGATE_TYPE_LENGTH: 40, 1, "aggregate type length", "1 to 128";
-    EVENT_AGGREGATE_ID_LENGTH: 41, 1, "aggregate id length", "1 to 255; 16 for a UUID";
-    EVENT_TYPE_LENGTH: 42, 1, "event type length", "1 to 255";
-    EVENT_CONTENT_TYPE: 43, 1, "content type", "0 bytes, 1 text, 2 JSON, 3 bincode";
-    EVENT_PAYLOAD_LENGTH: 44, 4, "payload length", "bytes of the payload";
-    EVENT_ID: 48, 16, "event id", "a UUID";
 }
 
 table! {
@@ -271,43 +200,6 @@ pub(crate) const TABLES: [&Table; 11] = [
 
 /// Frame flag: the store was closed after this frame.
 pub(crate) const FRAME_CLOSED: u16 = 1;
-
-/// A part of an event that is there when its flag is set.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Flag {
-    pub(crate) bit: u16,
-    #[cfg(test)]
-    pub(crate) part: &'static str,
-}
-
-macro_rules! flags {
-    ($($flag:ident: $bit:literal, $part:literal;)*) => {
-        $(pub(crate) const $flag: Flag = Flag {
-            bit: 1 << $bit,
-            #[cfg(test)]
-            part: $part,
-        };)*
-        /// All flags that this version knows.
-        pub(crate) const KNOWN_EVENT_FLAGS: u16 = 0 $(| 1 << $bit)*;
-        /// Every flag, in the order of the documentation.
-        #[cfg(test)]
-        pub(crate) const EVENT_FLAG_LIST: &[Flag] = &[$($flag),*];
-    };
-}
-
-flags! {
-    HAS_OCCURRED_AT: 0, "occurred at: 8 bytes, microseconds since 1970, signed; without it the commit time";
-    HAS_EVENT_VERSION: 1, "event version: 4 bytes; without it 1";
-    HAS_CORRELATION_ID: 2, "correlation id: 16 bytes";
-    HAS_CAUSATION_ID: 3, "causation id: 16 bytes";
-    AGGREGATE_ID_IS_UUID: 4, "(no part) the aggregate id is the 16 bytes of a UUID, not text";
-    HAS_TENANT: 5, "tenant id: a length of 1 byte, then text";
-    TENANT_IS_UUID: 6, "(no part) the tenant id is the 16 bytes of a UUID, without a length";
-    HAS_ACTOR: 7, "actor id: a length of 1 byte, then text";
-    ACTOR_IS_UUID: 8, "(no part) the actor id is the 16 bytes of a UUID, without a length";
-    HAS_TAGS: 9, "tags: a length of 2 bytes, then the tags with a line feed between them";
-    HAS_METADATA: 10, "metadata: a length of 4 bytes, then a map of text to text in bincode 2, standard configuration";
-}
 
 /// Bytes of a segment that are not for frames.
 pub(crate) const SEGMENT_OVERHEAD: u64 = (SEGMENT_HEADER.size + SEGMENT_FOOTER.size) as u64;

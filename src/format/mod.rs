@@ -20,7 +20,7 @@ mod tests;
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use event::decode_first;
-pub(crate) use event::{EventPlace, decode, id_of};
+pub(crate) use event::{EventPlace, check, id_of};
 pub(crate) use frame::{Frame, FrameHeader, FrameKind, PackedFrame, Stamp, salt_for};
 pub(crate) use id_times::{IdTime, IdTimes};
 pub(crate) use layout::{ALIGNMENT, FORMAT_VERSION, SEGMENT_OVERHEAD};
@@ -39,7 +39,6 @@ pub(crate) use store::StoreFile;
 use std::fmt;
 
 use crate::bugs::{self, Bug};
-use layout::Field;
 
 /// Bytes of a segment before its first frame.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = layout::SEGMENT_HEADER.size;
@@ -141,54 +140,6 @@ impl Salt {
 /// Returns `length` rounded up to the alignment of the log.
 pub(crate) const fn aligned(length: usize) -> usize {
     length.next_multiple_of(ALIGNMENT)
-}
-
-impl Field {
-    /// Reads the field as an unsigned integer; 0 where the bytes do not reach.
-    fn get(self, bytes: &[u8]) -> u64 {
-        let mut wide = [0; 8];
-        let own = bytes.get(self.offset..self.offset + self.width).unwrap_or_default();
-        if let Some(low) = wide.get_mut(..own.len()) {
-            low.copy_from_slice(own);
-        }
-        u64::from_le_bytes(wide)
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "called for fields of at most 4 bytes")]
-    fn get_u32(self, bytes: &[u8]) -> u32 {
-        self.get(bytes) as u32
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "called for fields of at most 2 bytes")]
-    fn get_u16(self, bytes: &[u8]) -> u16 {
-        self.get(bytes) as u16
-    }
-
-    fn get_i64(self, bytes: &[u8]) -> i64 {
-        self.get(bytes).cast_signed()
-    }
-
-    /// Reads the field as 16 bytes; zeros where the bytes do not reach.
-    fn get_16(self, bytes: &[u8]) -> [u8; 16] {
-        let own = bytes.get(self.offset..self.offset + self.width);
-        own.and_then(|own| own.try_into().ok()).unwrap_or_default()
-    }
-
-    /// Writes the lowest bytes of an integer into the field.
-    fn put(self, bytes: &mut [u8], value: u64) {
-        self.put_bytes(bytes, value.to_le_bytes().get(..self.width).unwrap_or_default());
-    }
-
-    fn put_bytes(self, bytes: &mut [u8], value: &[u8]) {
-        if let Some(own) = bytes.get_mut(self.offset..self.offset + self.width) {
-            own.copy_from_slice(value);
-        }
-    }
-
-    /// Returns the bytes that come before the field.
-    fn before(self, bytes: &[u8]) -> &[u8] {
-        bytes.get(..self.offset).unwrap_or_default()
-    }
 }
 
 /// Refuses a structure of a newer format: another version, or feature flags that are not known.

@@ -32,7 +32,7 @@ use crate::error::{Damage, Error, Result};
 use crate::event::{EventId, RecordedEvent};
 use crate::format::{
     ALIGNMENT, EVENT_HEADER_BYTES, EventPlace, FRAME_HEADER_BYTES, Fault, Footer, FrameHeader,
-    Location, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, decode, id_of,
+    Location, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, check, id_of,
 };
 use crate::io::{Disk, DiskFile, OpenMode, PAGE_BYTES, Piece, ViewedFile};
 
@@ -244,7 +244,9 @@ impl<F: DiskFile> Segment<F> {
     /// Reads and verifies the event at a location.
     #[inline]
     pub(crate) fn event(&self, location: Location) -> Result<RecordedEvent> {
-        self.decode(self.event_bytes(location)?, location)
+        let own = self.event_bytes(location)?;
+        self.check(&own, location)?;
+        Ok(RecordedEvent::of(own))
     }
 
     /// Reads the bytes of the event at a location, without verifying them.
@@ -253,10 +255,10 @@ impl<F: DiskFile> Segment<F> {
         self.bytes(self.offset(location), self.event_place(location)?.length, "event")
     }
 
-    /// Verifies and decodes the bytes of the event at a location.
+    /// Verifies the bytes of the event at a location.
     #[inline]
-    pub(crate) fn decode(&self, own: Bytes, location: Location) -> Result<RecordedEvent> {
-        decode(own, self.header.salt, location)
+    pub(crate) fn check(&self, own: &[u8], location: Location) -> Result<()> {
+        check(own, self.header.salt, location)
             .map_err(|fault| self.fault(self.offset(location), &fault, "event"))
     }
 

@@ -8,7 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::format::layout::{EVENT_FLAG_LIST, TABLES, Table};
+use crate::event::layout::EVENT_FLAG_LIST;
+use crate::field::Table;
+use crate::format::layout::TABLES;
 
 /// Set to write what is printed instead of comparing it.
 const WRITE: &str = "ANNALS_WRITE_FORMAT";

@@ -10,11 +10,13 @@ use uuid::Uuid;
 
 use super::documentation::{hold_to_printed, printed};
 use super::material::{full_event, recorded, uuid_stream};
+use crate::event::layout::EVENT_HEADER;
 use crate::event::{EventId, NewEvent};
+use crate::field::Table;
 use crate::format::layout::{
-    BUCKET_HEADER, EVENT_HEADER, FRAME_HEADER, HOLE, LOST_HEADER, POSTING_BLOCK, RECORD_HEADER,
-    RUN_CRC, RUN_HEADER, RUN_ID_KINDS, RUN_ID_TIME_FIRST, RUN_ID_TIME_LAST, SEGMENT_FOOTER,
-    SEGMENT_HEADER, STORE, Table,
+    BUCKET_HEADER, FRAME_HEADER, HOLE, LOST_HEADER, POSTING_BLOCK, RECORD_HEADER, RUN_CRC,
+    RUN_HEADER, RUN_ID_KINDS, RUN_ID_TIME_FIRST, RUN_ID_TIME_LAST, SEGMENT_FOOTER, SEGMENT_HEADER,
+    STORE,
 };
 use crate::format::{
     BUCKET_BYTES, BlockBuilder, Bucket, EventPlace, Fault, Footer, Frame, FrameKind, Hole,

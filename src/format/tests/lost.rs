@@ -92,7 +92,7 @@ fn another_store_another_version_and_another_count_are_refused() {
     let bytes = encode_lost(STORE_ID, &[hole(0)]);
     let other = decode_lost(&bytes, Uuid::from_u128(8));
     assert_eq!(other, Err(Fault::Invalid("store id")));
-    let changed = |field: crate::format::layout::Field, value| {
+    let changed = |field: crate::field::Field, value| {
         let mut bytes = bytes.clone();
         field.put(&mut bytes, value);
         let end = bytes.len() - 4;

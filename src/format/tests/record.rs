@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::field::Field;
 use crate::format::layout::{
-    Field, RECORD_CONTENT_LENGTH, RECORD_FLAGS, RECORD_HEADER, RECORD_KIND, RECORD_NAME_LENGTH,
+    RECORD_CONTENT_LENGTH, RECORD_FLAGS, RECORD_HEADER, RECORD_KIND, RECORD_NAME_LENGTH,
     RECORD_VERSION,
 };
 use crate::format::{Fault, RECORD_FILE_BYTES_MAX, RecordFile};

@@ -12,9 +12,10 @@ use super::material::{
     single, some_frame, some_stamp, uuid_stream,
 };
 use crate::event::NewEvent;
+use crate::event::layout::{EVENT_FLAGS, KNOWN_EVENT_FLAGS};
 use crate::format::layout::{
-    ALIGNMENT, EVENT_FLAGS, FRAME_CRC, FRAME_FIRST_POSITION, FRAME_FLAGS, FRAME_HEADER,
-    FRAME_LENGTH, FRAME_RECORDED_AT, KNOWN_EVENT_FLAGS,
+    ALIGNMENT, FRAME_CRC, FRAME_FIRST_POSITION, FRAME_FLAGS, FRAME_HEADER, FRAME_LENGTH,
+    FRAME_RECORDED_AT,
 };
 use crate::format::{Fault, Frame, FrameKind, Location, PackedFrame, Salt, is_zero};
 use crate::limits::COMMIT_BYTES_MAX;
