@@ -510,15 +510,12 @@ pub(crate) fn encode_location(location: Location, base: Location, width: u32) ->
 }
 
 /// Decodes a location.
+#[inline]
 pub(crate) fn decode_location(bytes: &[u8], base: Location) -> Location {
-    let mut wide = [0; 8];
-    if let Some(low) = wide.get_mut(..bytes.len()) {
-        low.copy_from_slice(bytes);
-    }
-    let number = u64::from_le_bytes(wide);
-    match bytes.len() {
-        4 => base.plus(number * 8),
-        _ => Location::new(number),
+    match (bytes.first_chunk(), bytes.first_chunk()) {
+        (Some(wide), _) => Location::new(u64::from_le_bytes(*wide)),
+        (None, Some(narrow)) => base.plus(u64::from(u32::from_le_bytes(*narrow)) * 8),
+        (None, None) => base,
     }
 }
 

@@ -483,8 +483,16 @@ impl<D: Disk> Index<D> {
         located: &mut Vec<(GlobalPosition, Location)>,
     ) {
         let parts = self.parts();
+        // Most are in the run of the one before.
+        let mut near: Option<&Run<D::File>> = None;
         let look = |position: &GlobalPosition| {
-            let location = parts.locate(*position).ok().flatten();
+            let location = match near.filter(|run| run.covers(*position)) {
+                Some(run) => run.locate(*position).ok(),
+                None => {
+                    near = parts.run_of(*position);
+                    parts.locate(*position).ok().flatten()
+                }
+            };
             location.map(|location| (*position, location))
         };
         located.extend(positions.iter().map_while(look));
@@ -546,14 +554,28 @@ impl<D: Disk> Index<D> {
 }
 
 impl<D: Disk> Parts<D> {
+    /// Returns the first sealed part that ends at a position or behind it.
+    #[inline]
+    fn sealed_to(&self, position: GlobalPosition) -> Option<&Part<D>> {
+        let number = self.sealed.partition_point(|part| part.last_position() < position);
+        self.sealed.get(number)
+    }
+
+    /// Returns the run that a position is in, if it is in one.
+    fn run_of(&self, position: GlobalPosition) -> Option<&Run<D::File>> {
+        match self.sealed_to(position) {
+            Some(Part::Run(run)) => Some(run),
+            _ => None,
+        }
+    }
+
     /// Returns where the event with a position is, or the run that can not tell.
     #[expect(clippy::type_complexity, reason = "the run and what is wrong with it")]
     fn locate(
         &self,
         position: GlobalPosition,
     ) -> Result<Option<Location>, (&Arc<Run<D::File>>, Unusable)> {
-        let number = self.sealed.partition_point(|part| part.last_position() < position);
-        match self.sealed.get(number) {
+        match self.sealed_to(position) {
             None => Ok(self.active.locate(position)),
             Some(part) if position < part.first_position() => Ok(None),
             Some(Part::Table(table)) => Ok(table.locate(position)),

@@ -231,6 +231,12 @@ impl<F: DiskFile> Run<F> {
         (1..self.header.checksums_offset / PAGE).try_for_each(|page| self.check_page(page))
     }
 
+    /// Tells whether a position is in the interval.
+    #[inline]
+    pub(crate) fn covers(&self, position: GlobalPosition) -> bool {
+        (self.header.first_position..=self.header.last_position).contains(&position)
+    }
+
     /// Returns where a position of the interval is.
     #[inline]
     pub(crate) fn locate(&self, position: GlobalPosition) -> Result<Location, Unusable> {
