@@ -28,7 +28,9 @@ use crate::format::{Location, Resume};
 use crate::index::{Entry, Index, Postings, Term, TermHasher};
 use crate::io::Disk;
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::store::{Direction, EventStream, Events, GlobalRead, Query, StreamRead, Watch, Watcher};
+use crate::store::{
+    Direction, EventStream, Events, GlobalRead, Matching, Query, StreamRead, Watch, Watcher,
+};
 use crate::stream::StreamId;
 use crate::timestamp::Timestamp;
 
@@ -387,11 +389,12 @@ impl<D: Disk> Reader<D> {
         let passes = move |event: &Result<RecordedEvent>| {
             event.as_ref().map_or(true, |it| filter.matches(it))
         };
-        Ok(match options.order() {
-            Direction::Forward if all_pass => limited(walk.forward(first, last)?, count_max),
-            Direction::Forward => limited(walk.forward(first, last)?.filter(passes), count_max),
-            Direction::Backward => limited(walk.backward(first, last)?.filter(passes), count_max),
-        })
+        let events = match options.order() {
+            Direction::Forward if all_pass => Events::new(walk.forward(first, last)?),
+            Direction::Forward => Events::new(walk.forward(first, last)?.filter(passes)),
+            Direction::Backward => Events::new(walk.backward(first, last)?.filter(passes)),
+        };
+        Ok(events.limited_to(count_max))
     }
 
     /// Loads a stream: its events and its version, which the last event of a whole stream tells.
@@ -428,22 +431,22 @@ impl<D: Disk> Reader<D> {
         let all_match = query.items().is_none() && filter.is_none();
         let reader = Arc::clone(self);
         let query = query.clone();
-        let matches = move |event: &Result<RecordedEvent>| match event {
-            Ok(event) => query.matches(event) && filter.matches(event),
-            Err(_) => true,
-        };
+        let matches = move |event: &RecordedEvent| query.matches(event) && filter.matches(event);
         let count_max = options.count_max();
         if options.order() == Direction::Forward && candidates.are_all() {
-            let scan = PositionScan::new(reader, first, last);
-            return Ok(match all_match {
-                true => limited(scan, count_max),
-                false => limited(scan.filter(matches), count_max),
-            });
+            let source = PositionScan::new(reader, first, last);
+            let events = match all_match {
+                true => Events::of(source),
+                false => Events::of(Matching { source, matches }),
+            };
+            return Ok(events.limited_to(count_max));
         }
         let holes = Arc::clone(&self.holes);
         let positions = candidates.walk(options.order(), first, last, holes);
         let likely = count_max.unwrap_or(LIKELY_MATCHES);
-        Ok(limited(Ahead::new(reader, positions, likely).filter(matches), count_max))
+        let matches = move |event: &Result<RecordedEvent>| event.as_ref().map_or(true, &matches);
+        let events = Ahead::new(reader, positions, likely).filter(matches);
+        Ok(Events::new(events).limited_to(count_max))
     }
 
     /// Narrows a range of positions to those recorded within the filter's times, by bisection: times
@@ -506,15 +509,5 @@ impl<D: Disk> Reader<D> {
     /// Lets nobody at what is known of a stream's version until the guard is dropped.
     pub(crate) fn pause_head(&self, stream: &StreamId) -> impl Sized + '_ {
         self.heads.pause(Head::of(&self.hasher, stream))
-    }
-}
-
-fn limited(
-    events: impl Iterator<Item = Result<RecordedEvent>> + Send + 'static,
-    count_max: Option<u64>,
-) -> Events {
-    match count_max.map(usize::try_from) {
-        Some(Ok(count)) => Events::new(events.take(count)),
-        Some(Err(_)) | None => Events::new(events),
     }
 }

@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
-
 use super::reader::Reader;
 use crate::error::Result;
 use crate::event::RecordedEvent;
@@ -16,6 +14,7 @@ use crate::format::{
 use crate::io::Disk;
 use crate::position::GlobalPosition;
 use crate::segment::Segment;
+use crate::store::Source;
 
 /// Bytes of the first window of a scan, which may want one event only. Each is twice the one before.
 const WINDOW_BYTES_MIN: u64 = 4 << 10;
@@ -28,6 +27,8 @@ pub(crate) struct PositionScan<D: Disk> {
     next: GlobalPosition,
     last: GlobalPosition,
     place: Option<Place<D>>,
+    /// Bytes of the event at the beginning of the window that is lent; 0 when none is.
+    lent: usize,
     window_bytes: u64,
 }
 
@@ -38,40 +39,38 @@ struct Place<D: Disk> {
     frame_end: Location,
     events_left: u64,
     /// What has been taken of the frame, from the event on.
-    window: Bytes,
+    window: RecordedEvent,
 }
 
 impl<D: Disk> Place<D> {
     /// Has the event at hand, verified, at the start of the window, and returns its bytes' number.
     #[inline]
     fn verify_event(&mut self, window_bytes: &mut u64) -> Result<usize> {
-        if self.window.len() < EVENT_HEADER_BYTES {
+        if self.window.shared().len() < EVENT_HEADER_BYTES {
             self.take_window(window_bytes)?;
         }
-        let mut length = EventPlace::read(&self.window).length as usize;
-        if self.window.len() < length {
-            self.window = self.segment.event_bytes(self.event)?;
-            length = self.window.len();
+        let mut length = EventPlace::read(self.window.shared()).length as usize;
+        if self.window.shared().len() < length {
+            self.window = RecordedEvent::of(self.segment.event_bytes(self.event)?);
+            length = self.window.shared().len();
         }
-        self.segment.check(self.window.get(..length).unwrap_or_default(), self.event)?;
+        self.segment.check(self.window.shared().get(..length).unwrap_or_default(), self.event)?;
         Ok(length)
     }
 
-    /// Takes the event that is at hand, of this length, and goes on behind it.
+    /// Goes on behind the event at hand, of this length.
     #[inline]
-    fn take_event(&mut self, length: usize) -> RecordedEvent {
-        let event = RecordedEvent::of(self.window.slice(..length));
+    fn pass_event(&mut self, length: usize) {
         let behind = aligned(length);
-        self.window.advance(behind.min(self.window.len()));
+        self.window.skip(behind);
         self.event = self.event.plus(behind as u64);
         self.events_left -= 1;
-        event
     }
 
     /// Takes what follows of the frame.
     fn take_window(&mut self, window_bytes: &mut u64) -> Result<()> {
         let in_frame = self.frame_end.distance_from(self.event).min(*window_bytes);
-        self.window = self.segment.window(self.event, in_frame)?;
+        self.window = RecordedEvent::of(self.segment.window(self.event, in_frame)?);
         *window_bytes = (*window_bytes * 2).min(WINDOW_BYTES_MAX);
         Ok(())
     }
@@ -80,13 +79,32 @@ impl<D: Disk> Place<D> {
 impl<D: Disk> PositionScan<D> {
     /// Starts before `first`; both bounds are durable.
     pub(crate) fn new(reader: Arc<Reader<D>>, first: GlobalPosition, last: GlobalPosition) -> Self {
-        Self { reader, next: first, last, place: None, window_bytes: WINDOW_BYTES_MIN }
+        let window_bytes = WINDOW_BYTES_MIN;
+        Self { reader, next: first, last, place: None, lent: 0, window_bytes }
     }
 
     /// Has the event of the next position at hand, verified, in the place that it leaves; returns the number
-    /// of its bytes.
-    #[inline]
-    fn verify_next(&mut self) -> Result<usize> {
+    /// of its bytes, or `None` at the end.
+    #[inline(always)]
+    fn verify_next(&mut self) -> Option<Result<usize>> {
+        if let (1.., Some(place)) = (self.lent, &mut self.place) {
+            place.pass_event(std::mem::take(&mut self.lent));
+        }
+        self.next = self.reader.holes().first_live_from(self.next);
+        if self.next > self.last {
+            return None;
+        }
+        match self.verify_at_next() {
+            Ok(length) => {
+                self.next = self.next.next();
+                Some(Ok(length))
+            }
+            Err(error) => Some(Err(self.reader.lost_at(self.next, error))),
+        }
+    }
+
+    #[inline(always)]
+    fn verify_at_next(&mut self) -> Result<usize> {
         let place = match &mut self.place {
             Some(place) if place.events_left > 0 => place,
             _ => {
@@ -95,7 +113,7 @@ impl<D: Disk> PositionScan<D> {
             }
         };
         let length = place.verify_event(&mut self.window_bytes)?;
-        match EventPlace::read(&place.window).global_position == self.next {
+        match EventPlace::read(place.window.shared()).global_position == self.next {
             true => Ok(length),
             false => Err(self.reader.misplaced(place.event)),
         }
@@ -123,7 +141,7 @@ impl<D: Disk> PositionScan<D> {
             Some(events_left) => Ok(Place {
                 event: location,
                 frame_end: frame.plus(header.length.into()),
-                window: Bytes::new(),
+                window: RecordedEvent::blank(),
                 events_left,
                 segment,
             }),
@@ -153,7 +171,7 @@ impl<D: Disk> PositionScan<D> {
             place.event = frame.plus(FRAME_HEADER_BYTES as u64);
             place.frame_end = frame.plus(header.length.into());
             place.events_left = header.event_count.into();
-            place.window = Bytes::new();
+            place.window = RecordedEvent::blank();
         }
         Ok(place)
     }
@@ -163,16 +181,31 @@ impl<D: Disk> Iterator for PositionScan<D> {
     type Item = Result<RecordedEvent>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next = self.reader.holes().first_live_from(self.next);
-        if self.next > self.last {
-            return None;
-        }
-        match self.verify_next() {
+        match self.verify_next()? {
             Ok(length) => {
-                self.next = self.next.next();
-                Some(Ok(self.place.as_mut()?.take_event(length)))
+                let place = self.place.as_mut()?;
+                let event = RecordedEvent::of(place.window.shared().slice(..length));
+                place.pass_event(length);
+                Some(Ok(event))
             }
-            Err(error) => Some(Err(self.reader.lost_at(self.next, error))),
+            Err(error) => Some(Err(error)),
         }
+    }
+}
+
+impl<D: Disk> Source for PositionScan<D> {
+    fn advance(&mut self) -> Option<Result<()>> {
+        match self.verify_next()? {
+            Ok(length) => {
+                self.lent = length;
+                Some(Ok(()))
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn lent(&self) -> &RecordedEvent {
+        static NONE: RecordedEvent = RecordedEvent::blank();
+        self.place.as_ref().map_or(&NONE, |place| &place.window)
     }
 }

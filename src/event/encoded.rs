@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::layout::{
     ACTOR_IS_UUID, AGGREGATE_ID_IS_UUID, EVENT_AGGREGATE_ID_LENGTH, EVENT_AGGREGATE_TYPE_LENGTH,
-    EVENT_CONTENT_TYPE, EVENT_FLAGS, EVENT_GLOBAL_POSITION, EVENT_HEADER, EVENT_ID,
+    EVENT_CONTENT_TYPE, EVENT_FLAGS, EVENT_GLOBAL_POSITION, EVENT_HEADER, EVENT_ID, EVENT_LENGTH,
     EVENT_PAYLOAD_LENGTH, EVENT_RECORDED_AT, EVENT_STREAM_VERSION, EVENT_TYPE_LENGTH, Flag,
     HAS_ACTOR, HAS_CAUSATION_ID, HAS_CORRELATION_ID, HAS_EVENT_VERSION, HAS_METADATA,
     HAS_OCCURRED_AT, HAS_TAGS, HAS_TENANT, KNOWN_EVENT_FLAGS, TENANT_IS_UUID,
@@ -70,6 +70,7 @@ pub(crate) fn encode(bytes: &mut Vec<u8>, stream: &StreamId, event: &NewEvent) -
 
     let id_length = id_bytes(&stream.aggregate_id().as_ref(), <[u8]>::len);
     let Some(own) = bytes.get_mut(start..) else { return Ok(()) };
+    EVENT_LENGTH.put(own, own.len() as u64);
     EVENT_FLAGS.put(own, flags.into());
     EVENT_AGGREGATE_TYPE_LENGTH.put(own, stream.aggregate_type().len() as u64);
     EVENT_AGGREGATE_ID_LENGTH.put(own, id_length as u64);
@@ -150,7 +151,7 @@ pub(crate) enum NoEvent {
     Invalid(&'static str),
 }
 
-/// The bytes of an event, to be taken apart.
+/// The bytes of an event, to be taken apart; they may go on behind it, but where it is checked.
 ///
 /// Those of one that [`check`](Self::check) has passed have every part where it is looked up. Of others
 /// nothing is promised but that no question panics.
@@ -264,8 +265,8 @@ impl<'a> Encoded<'a> {
     /// Returns the payload: what stands last.
     #[inline]
     pub(crate) fn payload(self) -> &'a [u8] {
-        let start = self.0.len().saturating_sub(self.payload_length());
-        self.0.get(start..).unwrap_or_default()
+        let (end, length) = (EVENT_LENGTH.get_u32(self.0) as usize, self.payload_length());
+        self.part(end.saturating_sub(length), length)
     }
 
     /// Checks that the parts end where the event ends, that no flag is unknown and that names keep their
@@ -285,7 +286,8 @@ impl<'a> Encoded<'a> {
         }
         let has_rest = flags & REST != 0;
         let end = if has_rest { self.walk().end } else { self.behind_names() };
-        if end.saturating_add(self.payload_length()) != self.0.len() {
+        let length = EVENT_LENGTH.get_u32(self.0) as usize;
+        if length != self.0.len() || end.saturating_add(self.payload_length()) != length {
             return Err(NoEvent::Invalid("length"));
         }
         let keeps_rules = is_aggregate_type(self.aggregate_type())
@@ -490,4 +492,23 @@ fn is_uuid(bytes: &[u8]) -> bool {
 fn are_tags(bytes: &[u8]) -> bool {
     let is_allowed = |character: char| !character.is_control() || character == TAG_SEPARATOR;
     is_plain(bytes) || std::str::from_utf8(bytes).is_ok_and(|tags| tags.chars().all(is_allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_neither_longer_nor_shorter_than_it_says() {
+        let stream = StreamId::new("Order", "o-1").unwrap();
+        let event = NewEvent::new("Placed", "tea").tag("t").metadata("k", "v");
+        let mut bytes = Vec::new();
+        encode(&mut bytes, &stream, &event).unwrap();
+        assert_eq!(Encoded(&bytes).check(), Ok(()));
+        let wrong = Err(NoEvent::Invalid("length"));
+        assert_eq!(Encoded(&bytes[..bytes.len() - 1]).check(), wrong);
+        bytes.push(0);
+        assert_eq!(Encoded(&bytes).check(), wrong);
+        assert_eq!(Encoded(&bytes).payload(), b"tea", "what follows is not a part of it");
+    }
 }

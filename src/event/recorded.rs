@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use uuid::Uuid;
 
 use super::encoded::{Encoded, as_text, encode};
@@ -42,10 +42,27 @@ pub struct RecordedEvent(Bytes);
 const _: () = assert!(size_of::<RecordedEvent>() == size_of::<Bytes>(), "moved as cheaply");
 
 impl RecordedEvent {
-    /// Takes the bytes of an event that have been checked, and verified where they come from a disk.
+    /// Takes the bytes of an event that has been checked, and verified where it comes from a disk.
     #[inline]
     pub(crate) fn of(bytes: Bytes) -> Self {
         Self(bytes)
+    }
+
+    /// Returns what stands for an event where there is none.
+    pub(crate) const fn blank() -> Self {
+        Self(Bytes::new())
+    }
+
+    /// Returns the bytes that it shares: the event is at their beginning, and they may go on behind it.
+    #[inline]
+    pub(crate) fn shared(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// Goes on in the shared bytes to what is so many bytes behind, or to their end.
+    #[inline]
+    pub(crate) fn skip(&mut self, bytes: usize) {
+        self.0.advance(bytes.min(self.0.len()));
     }
 
     /// Records an event in memory, in bytes of its own.

@@ -69,13 +69,13 @@ pub(super) fn append(bytes: &mut Vec<u8>, stream: &StreamId, event: &NewEvent) -
 pub(super) fn append_raw(bytes: &mut Vec<u8>, event: &[u8]) {
     let start = bytes.len();
     bytes.extend_from_slice(event);
-    seal_body(bytes.get_mut(start..).unwrap_or_default());
+    let own = bytes.get_mut(start..).unwrap_or_default();
+    EVENT_LENGTH.put(own, own.len() as u64);
+    seal_body(own);
 }
 
-/// Sets what is known once the body is complete: its length, and its checksum in the field of the
-/// event's.
+/// Sets what is known once the body is complete: its checksum, in the field of the event's.
 fn seal_body(own: &mut [u8]) {
-    EVENT_LENGTH.put(own, own.len() as u64);
     let body_crc = crc32fast::hash(body(own));
     EVENT_CRC.put(own, body_crc.into());
 }
@@ -104,7 +104,7 @@ pub(super) fn stamp(own: &mut [u8], recorded_at: Timestamp, salt: Salt, location
 }
 
 /// Tells whether the checksum of an event matches; `own` is the event without padding.
-#[inline]
+#[inline(always)]
 pub(super) fn verifies(own: &[u8], salt: Salt, location: Location) -> bool {
     let mut body_crc = new_hasher();
     body_crc.update(body(own));

@@ -23,6 +23,7 @@ pub use append::{
 pub use claims::{Claim, Claims};
 pub use query::{Filter, Query, QueryItem};
 pub use read::{Bound, Direction, EventStream, Events, GlobalRead, ReadOptions, StreamRead};
+pub(crate) use read::{Matching, Source};
 pub use records::RecordStore;
 pub use watch::{Watch, Watcher};
 

@@ -202,27 +202,81 @@ impl<P: Bound> ReadOptions<P> {
 /// Lazy: memory does not grow with the length of what is read. It owns what it needs, so it may
 /// outlive the call and move to another thread. After an error it ends; what lies behind a damaged
 /// event is read by asking from there (CONTRACT R8).
-pub struct Events(Box<dyn Iterator<Item = Result<RecordedEvent>> + Send>);
+///
+/// As an iterator it hands events out to keep; [`advance`](Self::advance) lends them.
+pub struct Events {
+    source: Box<dyn Source>,
+    /// How many may follow; 0 once it has ended.
+    left: u64,
+}
+
+/// Gives the events of a read, to keep or lent; not asked again after an error or its end.
+pub(crate) trait Source: Iterator<Item = Result<RecordedEvent>> + Send {
+    /// Goes on to the next event, which is lent until the next call; `None` at the end.
+    fn advance(&mut self) -> Option<Result<()>>;
+
+    /// Returns the event that is lent.
+    fn lent(&self) -> &RecordedEvent;
+}
 
 impl Events {
     /// Wraps the iterator of a backend; it is not asked again after an error or its end.
     pub fn new(events: impl Iterator<Item = Result<RecordedEvent>> + Send + 'static) -> Self {
-        let mut ended = false;
-        let mut events = events;
-        let until_error = std::iter::from_fn(move || {
-            if ended {
-                return None;
-            }
-            let next = events.next();
-            ended = !matches!(next, Some(Ok(_)));
-            next
-        });
-        Self(Box::new(until_error))
+        Self::of(Owned { events, lent: RecordedEvent::blank() })
+    }
+
+    pub(crate) fn of(source: impl Source + 'static) -> Self {
+        Self { source: Box::new(source), left: u64::MAX }
+    }
+
+    /// Ends after so many events.
+    pub(crate) fn limited_to(self, count_max: Option<u64>) -> Self {
+        Self { left: self.left.min(count_max.unwrap_or(u64::MAX)), ..self }
     }
 
     /// Returns a read of nothing.
     pub fn empty() -> Self {
-        Self(Box::new(std::iter::empty()))
+        Self::new(std::iter::empty())
+    }
+
+    /// Goes on to the next event and lends it until the next call; `None` at the end.
+    ///
+    /// What is only looked at costs less so: nothing is counted that would keep its bytes. The event can be
+    /// cloned to be kept.
+    ///
+    /// # Errors
+    ///
+    /// Those of the iterator's items; it has ended then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use annals::{EventStore, ExpectedVersion, MemoryStore, NewEvent, ReadOptions, StreamId};
+    /// # let store = MemoryStore::new();
+    /// # let stream = StreamId::new("Task", "task-1")?;
+    /// # store.append(&stream, ExpectedVersion::Any, vec![NewEvent::new("Created", "tea")])?;
+    /// let mut payload_bytes = 0;
+    /// let mut events = store.read_all(ReadOptions::new())?;
+    /// while let Some(event) = events.advance()? {
+    ///     payload_bytes += event.payload().len();
+    /// }
+    /// assert_eq!(payload_bytes, 3);
+    /// # Ok::<(), annals::Error>(())
+    /// ```
+    pub fn advance(&mut self) -> Result<Option<&RecordedEvent>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        match self.source.advance() {
+            Some(Ok(())) => {
+                self.left -= 1;
+                Ok(Some(self.source.lent()))
+            }
+            ended => {
+                self.left = 0;
+                ended.transpose().map(|_| None)
+            }
+        }
     }
 }
 
@@ -230,7 +284,66 @@ impl Iterator for Events {
     type Item = Result<RecordedEvent>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next()
+        if self.left == 0 {
+            return None;
+        }
+        let next = self.source.next();
+        self.left = if matches!(next, Some(Ok(_))) { self.left - 1 } else { 0 };
+        next
+    }
+}
+
+/// Lends the events of an iterator that hands them out.
+struct Owned<I> {
+    events: I,
+    lent: RecordedEvent,
+}
+
+impl<I: Iterator<Item = Result<RecordedEvent>>> Iterator for Owned<I> {
+    type Item = Result<RecordedEvent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.events.next()
+    }
+}
+
+impl<I: Iterator<Item = Result<RecordedEvent>> + Send> Source for Owned<I> {
+    fn advance(&mut self) -> Option<Result<()>> {
+        let next = self.events.next()?;
+        Some(next.map(|event| self.lent = event))
+    }
+
+    fn lent(&self) -> &RecordedEvent {
+        &self.lent
+    }
+}
+
+/// Those events of a source that match; errors as well.
+pub(crate) struct Matching<S, F> {
+    pub(crate) source: S,
+    pub(crate) matches: F,
+}
+
+impl<S: Source, F: Fn(&RecordedEvent) -> bool + Send> Iterator for Matching<S, F> {
+    type Item = Result<RecordedEvent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance().map(|found| found.map(|()| self.source.lent().clone()))
+    }
+}
+
+impl<S: Source, F: Fn(&RecordedEvent) -> bool + Send> Source for Matching<S, F> {
+    fn advance(&mut self) -> Option<Result<()>> {
+        loop {
+            match self.source.advance() {
+                Some(Ok(())) if !(self.matches)(self.source.lent()) => {}
+                found => return found,
+            }
+        }
+    }
+
+    fn lent(&self) -> &RecordedEvent {
+        self.source.lent()
     }
 }
 

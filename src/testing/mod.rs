@@ -235,6 +235,7 @@ macro_rules! conformance {
                 r5_an_absent_stream_reads_as_empty
                 r5_the_version_of_a_loaded_stream_is_not_the_count
                 r6_a_read_that_is_dropped_early_costs_nothing_more
+                r6_events_that_are_lent_are_those_that_are_handed_out
                 r6_interleaved_reads_do_not_disturb_each_other
                 r7_the_store_is_shown_as_it_was_at_a_time
                 r8_a_damaged_event_is_an_error_at_its_place

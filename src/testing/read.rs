@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::event::{NewEvent, RecordedEvent};
 use crate::limits::Limits;
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::store::{Direction, ExpectedVersion, Filter, Query, QueryItem, ReadOptions};
+use crate::store::{Direction, Events, ExpectedVersion, Filter, Query, QueryItem, ReadOptions};
 use crate::stream::{StreamId, TenantId};
 use crate::timestamp::Timestamp;
 
@@ -354,6 +354,41 @@ pub(super) fn r6_interleaved_reads_do_not_disturb_each_other(harness: &dyn Harne
     }
 }
 
+pub(super) fn r6_events_that_are_lent_are_those_that_are_handed_out(harness: &dyn Harness) {
+    let store = ten(harness);
+    put(&store, "c", (11..=19).map(|number| event(&"long ".repeat(number * number))).collect());
+    put(&store, "a", events(["20", "21"]));
+    let options = ReadOptions::<GlobalPosition>::new;
+    let passing = || options().filter(Filter::new().occurred_from(at(0)).recorded_from(at(0)));
+    let reads: [&dyn Fn() -> Events; 6] = [
+        &|| store.read_all(options()).unwrap(),
+        &|| store.read_all(options().backward()).unwrap(),
+        &|| store.read_all(options().after(3).limit(11)).unwrap(),
+        &|| store.read_all(passing().limit(14)).unwrap(),
+        &|| store.read_stream(&stream("c"), ReadOptions::new()).unwrap(),
+        &|| store.read_category("Order", options()).unwrap(),
+    ];
+    for read in reads {
+        let kept: Vec<_> = read().collect::<Result<_>>().unwrap();
+        assert!(kept.len() > 8, "the read is worth comparing");
+        for lent_of_three in 1..=3 {
+            let mut events = read();
+            let mut seen = Vec::new();
+            for number in 0.. {
+                let next = match number % 3 < lent_of_three {
+                    true => events.advance().unwrap().cloned(),
+                    false => events.next().transpose().unwrap(),
+                };
+                let Some(event) = next else { break };
+                assert_eq!(event.payload_bytes(), event.payload());
+                seen.push(event);
+            }
+            assert_eq!(seen, kept, "{lent_of_three} of three are lent");
+            assert!(events.advance().unwrap().is_none() && events.next().is_none());
+        }
+    }
+}
+
 pub(super) fn r7_the_store_is_shown_as_it_was_at_a_time(harness: &dyn Harness) {
     let (clock, hand) = Clock::manual(at(0));
     let store = harness.open(clock, Limits::default());
@@ -393,6 +428,12 @@ pub(super) fn r8_a_damaged_event_is_an_error_at_its_place(harness: &dyn Harness)
     assert!(damage.file.is_file() && damage.offset > 0, "{damage}");
     assert_eq!(damage.first_lost, Some(GlobalPosition::new(5)));
     assert!(read.next().is_none(), "after an error a read ends");
+    let mut lent = store.read_all(ReadOptions::new()).unwrap();
+    for expected in 1..=4 {
+        assert_eq!(lent.advance().unwrap().unwrap().global_position().get(), expected);
+    }
+    assert!(matches!(lent.advance(), Err(Error::Damage(found)) if found == damage));
+    assert!(lent.advance().unwrap().is_none(), "after an error a read ends");
     assert_eq!(positions(&store, ReadOptions::new().after(5)), [6, 7, 8, 9]);
     assert_eq!(positions(&store, ReadOptions::new().before(5)), [1, 2, 3, 4]);
 }

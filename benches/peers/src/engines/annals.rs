@@ -54,8 +54,9 @@ impl Engine for Annals {
     }
 
     fn scan(&self, visit: &mut dyn FnMut(&Seen<'_>)) {
-        for event in self.0.read_all(ReadOptions::new()).unwrap() {
-            visit(&seen(&event.unwrap()));
+        let mut events = self.0.read_all(ReadOptions::new()).unwrap();
+        while let Some(event) = events.advance().unwrap() {
+            visit(&seen(event));
         }
     }
 
