@@ -296,7 +296,7 @@ pub(crate) fn is_plain(bytes: &[u8]) -> bool {
 
 /// Tells whether something holds for all bytes, asked for eight at once: every event that is read is asked.
 /// What holds for a hyphen has to.
-#[inline]
+#[inline(always)]
 fn all_words(bytes: &[u8], holds: impl Fn(u64) -> bool) -> bool {
     let Some(last) = bytes.last_chunk() else { return holds(padded(bytes)) };
     // Not a fold: most names are one word and a last one that overlaps it.

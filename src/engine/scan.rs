@@ -44,7 +44,7 @@ struct Place<D: Disk> {
 
 impl<D: Disk> Place<D> {
     /// Has the event at hand, verified, at the start of the window, and returns its bytes' number.
-    #[inline]
+    #[inline(always)]
     fn verify_event(&mut self, window_bytes: &mut u64) -> Result<usize> {
         if self.window.shared().len() < EVENT_HEADER_BYTES {
             self.take_window(window_bytes)?;

@@ -25,6 +25,7 @@
 
 mod memtable;
 mod merge;
+mod parts;
 mod postings;
 mod run;
 mod run_writer;
@@ -56,6 +57,7 @@ use crate::position::GlobalPosition;
 use memtable::Memtable;
 pub(crate) use merge::Pace;
 use merge::{Activity, MergeError, Pacer, merge, write_table};
+use parts::{Part, Parts};
 use run::{Interval, Run, Unusable};
 use runs::{IsCurrent, counts_of, due, fit_one_run, mergeable, open_runs, remove_runs};
 
@@ -88,19 +90,6 @@ pub(crate) struct Index<D: Disk> {
     is_closed: AtomicBool,
 }
 
-/// The parts of an index.
-pub(crate) struct Parts<D: Disk> {
-    /// Parts that no event is added to any more, oldest first.
-    sealed: Vec<Part<D>>,
-    active: Arc<Memtable>,
-}
-
-/// A part over one interval of positions.
-enum Part<D: Disk> {
-    Run(Arc<Run<D::File>>),
-    Table(Arc<Memtable>),
-}
-
 /// Gives the events of a part of the log again.
 pub(crate) trait LogSource: Send + Sync {
     /// Hands over the frames behind `from`, or from the first one on, up to the event at `last`.
@@ -116,42 +105,6 @@ pub(crate) trait LogSource: Send + Sync {
 /// behind them.
 pub(crate) type TakeEvents<'a> =
     &'a mut dyn FnMut(&[(GlobalPosition, Location)], &TermList, Resume) -> Result<()>;
-
-impl<D: Disk> Clone for Part<D> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Run(run) => Self::Run(Arc::clone(run)),
-            Self::Table(table) => Self::Table(Arc::clone(table)),
-        }
-    }
-}
-
-impl<D: Disk> Part<D> {
-    fn first_position(&self) -> GlobalPosition {
-        match self {
-            Self::Run(run) => run.header().first_position,
-            Self::Table(table) => table.first_position(),
-        }
-    }
-
-    fn last_position(&self) -> GlobalPosition {
-        match self {
-            Self::Run(run) => run.header().last_position,
-            Self::Table(table) => table.last_position(),
-        }
-    }
-
-    fn interval(&self) -> Interval {
-        (self.first_position(), self.last_position())
-    }
-
-    fn resume(&self) -> Option<Resume> {
-        match self {
-            Self::Run(run) => Some(run.header().resume),
-            Self::Table(table) => table.resume(),
-        }
-    }
-}
 
 impl<D: Disk> Index<D> {
     /// Opens the runs that are there. What they do not cover is to be added: first the gaps, by
@@ -550,52 +503,5 @@ impl<D: Disk> Index<D> {
         let parts = self.parts();
         let runs = parts.sealed.iter().filter_map(Part::as_run);
         runs.map(|run| run.file().allocated_bytes().unwrap_or_default()).sum()
-    }
-}
-
-impl<D: Disk> Parts<D> {
-    /// Returns the first sealed part that ends at a position or behind it.
-    #[inline]
-    fn sealed_to(&self, position: GlobalPosition) -> Option<&Part<D>> {
-        let number = self.sealed.partition_point(|part| part.last_position() < position);
-        self.sealed.get(number)
-    }
-
-    /// Returns the run that a position is in, if it is in one.
-    fn run_of(&self, position: GlobalPosition) -> Option<&Run<D::File>> {
-        match self.sealed_to(position) {
-            Some(Part::Run(run)) => Some(run),
-            _ => None,
-        }
-    }
-
-    /// Returns where the event with a position is, or the run that can not tell.
-    #[expect(clippy::type_complexity, reason = "the run and what is wrong with it")]
-    fn locate(
-        &self,
-        position: GlobalPosition,
-    ) -> Result<Option<Location>, (&Arc<Run<D::File>>, Unusable)> {
-        match self.sealed_to(position) {
-            None => Ok(self.active.locate(position)),
-            Some(part) if position < part.first_position() => Ok(None),
-            Some(Part::Table(table)) => Ok(table.locate(position)),
-            Some(Part::Run(run)) => run.locate(position).map(Some).map_err(|fault| (run, fault)),
-        }
-    }
-}
-
-impl<D: Disk> Part<D> {
-    fn as_run(&self) -> Option<Arc<Run<D::File>>> {
-        match self {
-            Self::Run(run) => Some(Arc::clone(run)),
-            Self::Table(_) => None,
-        }
-    }
-
-    fn as_table(&self) -> Option<Arc<Memtable>> {
-        match self {
-            Self::Table(table) => Some(Arc::clone(table)),
-            Self::Run(_) => None,
-        }
     }
 }
