@@ -442,8 +442,12 @@ impl<D: Disk> Index<D> {
             let location = match near.filter(|run| run.covers(*position)) {
                 Some(run) => run.locate(*position).ok(),
                 None => {
-                    near = parts.run_of(*position);
-                    parts.locate(*position).ok().flatten()
+                    let part = parts.sealed_to(*position);
+                    near = match part {
+                        Some(Part::Run(run)) => Some(run),
+                        _ => None,
+                    };
+                    parts.locate_in(part, *position).ok().flatten()
                 }
             };
             location.map(|location| (*position, location))

@@ -23,6 +23,9 @@ pub(super) enum Part<D: Disk> {
     Table(Arc<Memtable>),
 }
 
+/// Where an event is, or the run that can not tell and what is wrong with it.
+type Located<'a, D> = Result<Option<Location>, (&'a Arc<Run<<D as Disk>::File>>, Unusable)>;
+
 impl<D: Disk> Clone for Part<D> {
     fn clone(&self) -> Self {
         match self {
@@ -40,21 +43,18 @@ impl<D: Disk> Parts<D> {
         self.sealed.get(number)
     }
 
-    /// Returns the run that a position is in, if it is in one.
-    pub(super) fn run_of(&self, position: GlobalPosition) -> Option<&Run<D::File>> {
-        match self.sealed_to(position) {
-            Some(Part::Run(run)) => Some(run),
-            _ => None,
-        }
+    /// Returns where the event with a position is, or the run that can not tell.
+    pub(super) fn locate(&self, position: GlobalPosition) -> Located<'_, D> {
+        self.locate_in(self.sealed_to(position), position)
     }
 
-    /// Returns where the event with a position is, or the run that can not tell.
-    #[expect(clippy::type_complexity, reason = "the run and what is wrong with it")]
-    pub(super) fn locate(
-        &self,
+    /// As [`locate`](Self::locate), where [`sealed_to`](Self::sealed_to) has been asked.
+    pub(super) fn locate_in<'a>(
+        &'a self,
+        part: Option<&'a Part<D>>,
         position: GlobalPosition,
-    ) -> Result<Option<Location>, (&Arc<Run<D::File>>, Unusable)> {
-        match self.sealed_to(position) {
+    ) -> Located<'a, D> {
+        match part {
             None => Ok(self.active.locate(position)),
             Some(part) if position < part.first_position() => Ok(None),
             Some(Part::Table(table)) => Ok(table.locate(position)),

@@ -241,8 +241,8 @@ impl Events {
 
     /// Goes on to the next event and lends it until the next call; `None` at the end.
     ///
-    /// What is only looked at costs less so: nothing is counted that would keep its bytes. The event can be
-    /// cloned to be kept.
+    /// In a read of the whole store, oldest first, what is only looked at costs less so: nothing is counted that
+    /// would keep its bytes. Other reads cost the same. The event can be cloned to be kept.
     ///
     /// # Errors
     ///
