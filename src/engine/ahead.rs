@@ -4,7 +4,6 @@
 //! itself. Asked for one event after another they add up; asked
 //! for a batch at once they overlap. Nothing here decides what is read.
 
-use std::hint::black_box;
 use std::sync::Arc;
 
 use super::log::SegmentTable;
@@ -16,7 +15,7 @@ use crate::io::Disk;
 use crate::position::GlobalPosition;
 
 /// Positions that are located at once, once a read has shown that it goes on.
-const BATCH_MAX: usize = 32;
+const BATCH_MAX: usize = 16;
 
 /// The events at the positions that an iterator gives. Ends after an error.
 pub(crate) struct Ahead<D: Disk, I> {
@@ -63,7 +62,7 @@ impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Ahead<D, I> {
             self.failed = Some(error);
         }
         if let [_, _, ..] = self.located.as_slice() {
-            black_box(touch_all(&self.segments, &self.located));
+            fetch_all(&self.segments, &self.located);
         }
     }
 }
@@ -83,9 +82,11 @@ impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Iterator for Ahead<D, 
     }
 }
 
-/// Begins to fetch events. What it returns means nothing.
-fn touch_all<D: Disk>(segments: &SegmentTable<D>, located: &[(GlobalPosition, Location)]) -> u8 {
-    let touched =
-        located.iter().filter_map(|(_, at)| segments.at(*at).map(|segment| segment.touch(*at)));
-    touched.fold(0, |seen, byte| seen ^ byte)
+/// Begins to fetch events.
+fn fetch_all<D: Disk>(segments: &SegmentTable<D>, located: &[(GlobalPosition, Location)]) {
+    for (_, location) in located {
+        if let Some(segment) = segments.at(*location) {
+            segment.fetch(*location);
+        }
+    }
 }

@@ -248,17 +248,17 @@ impl<F: DiskFile> Run<F> {
 
     /// Begins to fetch what the first look-up of a term needs, where that is mapped: its block of the
     /// filter, and of its bucket the beginning and about where the term stands. These waits overlap,
-    /// and so do those of several runs that are asked in a row. What it returns means nothing.
-    pub(crate) fn touch(&self, term: TermHash) -> u8 {
+    /// and so do those of several runs that are asked in a row.
+    pub(crate) fn fetch(&self, term: TermHash) {
         let hash = term.get();
         let header = &self.header;
         let block = range_of(hash, header.filter_block_count) * FILTER_BLOCK_BYTES as u64;
         let bucket = range_of(hash, header.bucket_count) * BUCKET_BYTES as u64;
         let place = range_of(share_of(hash, header.bucket_count), USUAL_FILLING_BYTES);
         let bucket = header.buckets_offset + bucket;
-        let offsets = [header.filter_offset + block, bucket, bucket + place];
-        let bytes = offsets.map(|offset| self.file.mapped(offset, 1).and_then(<[u8]>::first));
-        bytes.into_iter().flatten().fold(0, |seen, byte| seen ^ byte)
+        for offset in [header.filter_offset + block, bucket, bucket + place] {
+            self.file.fetch(offset, 1);
+        }
     }
 
     /// Looks a term up.

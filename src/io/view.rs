@@ -72,6 +72,14 @@ impl<F: DiskFile> ViewedFile<F> {
         self.map()?.get(offset, len)
     }
 
+    /// Begins to bring a range into the processor's caches, if all of it is mapped.
+    #[inline]
+    pub(crate) fn fetch(&self, offset: u64, len: usize) {
+        if let Some(map) = self.map() {
+            map.fetch(offset, len);
+        }
+    }
+
     #[inline]
     fn map(&self) -> Option<&Map> {
         self.map.get_or_init(|| self.file.map().ok().flatten()).as_ref()

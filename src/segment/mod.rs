@@ -41,8 +41,7 @@ const UNFINISHED_SUFFIX: &str = ".tmp";
 const NUMBER_DIGITS: usize = 16;
 
 /// How much of an event is fetched ahead: most are shorter, and the processor goes on by itself.
-const TOUCHED_BYTES: usize = 320;
-const CACHE_LINE_BYTES: usize = 64;
+const FETCHED_BYTES: u64 = 384;
 
 #[expect(clippy::cast_possible_truncation, reason = "both are small constants")]
 const EVENT_HEADER_LENGTH: u32 = EVENT_HEADER_BYTES as u32;
@@ -270,12 +269,13 @@ impl<F: DiskFile> Segment<F> {
         self.bytes(offset, length.max(EVENT_HEADER_LENGTH), "event")
     }
 
-    /// Looks at the first cache lines of the event at a location, where it is mapped, to begin to
-    /// fetch them: asked of several events in a row, their misses overlap. What it returns means
-    /// nothing.
-    pub(crate) fn touch(&self, location: Location) -> u8 {
-        let ahead = self.file.mapped(self.offset(location), TOUCHED_BYTES).unwrap_or_default();
-        ahead.iter().step_by(CACHE_LINE_BYTES).fold(0, |seen, byte| seen ^ byte)
+    /// Begins to fetch the event at a location, where it is mapped: asked of several events in a row,
+    /// their waits for memory overlap.
+    #[inline]
+    pub(crate) fn fetch(&self, location: Location) {
+        let offset = self.offset(location);
+        let readable = self.readable.load(Ordering::Acquire).saturating_sub(offset);
+        self.file.fetch(offset, readable.min(FETCHED_BYTES) as usize);
     }
 
     /// Reads the header of the frame at a location, without verifying it: it only says where the next events
