@@ -235,6 +235,17 @@ impl<'a> Encoded<'a> {
         self.aggregate_id_part().as_ref()
     }
 
+    /// Tells whether the event belongs to a stream, without making text of its names.
+    #[inline]
+    pub(crate) fn is_in(self, stream: &StreamId) -> bool {
+        let id = self.aggregate_id_part();
+        let is_id = match stream.aggregate_id().as_ref() {
+            IdRef::Uuid(uuid) => id.is_uuid && id.bytes == uuid.as_bytes(),
+            IdRef::Text(text) => !id.is_uuid && id.bytes == text.as_bytes(),
+        };
+        is_id && self.aggregate_type() == stream.aggregate_type().as_bytes()
+    }
+
     #[inline]
     pub(crate) fn event_type(self) -> &'a [u8] {
         let start = self.names() + self.aggregate_type_length() + self.aggregate_id_length();

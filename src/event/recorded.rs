@@ -146,9 +146,7 @@ impl RecordedEvent {
     /// Tells whether the event belongs to `stream`.
     #[inline]
     pub fn is_in(&self, stream: &StreamId) -> bool {
-        let parts = self.parts();
-        parts.aggregate_id() == stream.aggregate_id().as_ref()
-            && parts.aggregate_type() == stream.aggregate_type().as_bytes()
+        self.parts().is_in(stream)
     }
 
     /// Returns the aggregate type.

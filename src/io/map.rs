@@ -75,7 +75,7 @@ impl Map {
     #[inline]
     pub(crate) fn fetch(&self, offset: u64, len: usize) {
         let range = self.get(offset, len).unwrap_or_default();
-        range.chunks(CACHE_LINE_BYTES).filter_map(<[u8]>::first).for_each(fetch_line);
+        range.iter().step_by(CACHE_LINE_BYTES).for_each(fetch_line);
     }
 
     #[inline]

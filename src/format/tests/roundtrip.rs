@@ -158,3 +158,22 @@ fn a_frame_is_read_where_more_bytes_follow_it_and_its_events_borrow_from_it() {
         assert!(bytes.as_ptr_range().contains(&event.payload().as_ptr()));
     }
 }
+
+#[test]
+fn an_event_is_in_its_own_stream_alone() {
+    let uuid = Uuid::from_bytes(*b"sixteen-letters!");
+    let streams = [
+        StreamId::of("Order", uuid).unwrap(),
+        StreamId::of("Offer", uuid).unwrap(),
+        StreamId::new("Order", "sixteen-letters!").unwrap(),
+        StreamId::new("Order", "sixteen-letters").unwrap(),
+        StreamId::new("Orders", "ixteen-letters!").unwrap(),
+    ];
+    for (own, stream) in streams.iter().enumerate() {
+        let written = (stream.clone(), NewEvent::new("E", ""));
+        let time = some_stamp().recorded_at;
+        let event = recorded(&written, StreamVersion::FIRST, GlobalPosition::FIRST, time);
+        let found = streams.iter().map(|stream| event.is_in(stream));
+        assert!(found.enumerate().all(|(other, is_in)| is_in == (other == own)), "{stream}");
+    }
+}
