@@ -3,6 +3,7 @@
 //! Bytes are taken a window at a time, so that one look at the file serves many events. A window
 //! never reaches beyond its frame, nor beyond what is durable.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::reader::Reader;
@@ -11,7 +12,7 @@ use crate::event::RecordedEvent;
 use crate::format::{
     EVENT_HEADER_BYTES, EventPlace, FRAME_HEADER_BYTES, Location, SEGMENT_HEADER_BYTES, aligned,
 };
-use crate::io::Disk;
+use crate::io::{Disk, fetch};
 use crate::position::GlobalPosition;
 use crate::segment::Segment;
 use crate::store::Source;
@@ -20,6 +21,10 @@ use crate::store::Source;
 const WINDOW_BYTES_MIN: u64 = 4 << 10;
 /// Bytes of a window at most, unless one event is longer.
 const WINDOW_BYTES_MAX: u64 = 256 << 10;
+
+/// What is fetched while an event is verified: so far ahead and so much. The processor itself fetches no
+/// further than a page.
+const AHEAD: Range<usize> = 2048..2048 + 320;
 
 /// An iterator over the events of a range of positions; not to be asked again after an error.
 pub(crate) struct PositionScan<D: Disk> {
@@ -54,6 +59,7 @@ impl<D: Disk> Place<D> {
             self.window = RecordedEvent::of(self.segment.event_bytes(self.event)?);
             length = self.window.shared().len();
         }
+        fetch(self.window.shared().get(AHEAD).unwrap_or_default());
         self.segment.check(self.window.shared().get(..length).unwrap_or_default(), self.event)?;
         Ok(length)
     }

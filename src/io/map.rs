@@ -71,19 +71,18 @@ impl Map {
         Some(self.shared.slice(start..start + len))
     }
 
-    /// Begins to bring a range that will be asked for into the processor's caches.
-    #[inline]
-    pub(crate) fn fetch(&self, offset: u64, len: usize) {
-        let range = self.get(offset, len).unwrap_or_default();
-        range.iter().step_by(CACHE_LINE_BYTES).for_each(fetch_line);
-    }
-
     #[inline]
     fn start_of(&self, offset: u64, len: usize) -> Option<usize> {
         let start = usize::try_from(offset).ok()?;
         start.checked_add(len).filter(|end| *end <= self.raw.len())?;
         Some(start)
     }
+}
+
+/// Begins to bring bytes that will be looked at soon into the processor's caches.
+#[inline]
+pub(crate) fn fetch(bytes: &[u8]) {
+    bytes.iter().step_by(CACHE_LINE_BYTES).for_each(fetch_line);
 }
 
 /// Begins to bring the cache line of a byte into the caches, without waiting for it.

@@ -30,7 +30,7 @@ use bytes::Bytes;
 
 use crate::bugs::{self, Bug};
 
-pub(crate) use map::Map;
+pub(crate) use map::{Map, fetch};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use memory::MemoryDisk;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 
 use super::DiskFile;
-use super::map::Map;
+use super::map::{Map, fetch};
 
 /// A file that is looked at.
 #[derive(Debug)]
@@ -75,8 +75,8 @@ impl<F: DiskFile> ViewedFile<F> {
     /// Begins to bring a range into the processor's caches, if all of it is mapped.
     #[inline]
     pub(crate) fn fetch(&self, offset: u64, len: usize) {
-        if let Some(map) = self.map() {
-            map.fetch(offset, len);
+        if let Some(bytes) = self.mapped(offset, len) {
+            fetch(bytes);
         }
     }
 
