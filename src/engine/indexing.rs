@@ -14,7 +14,8 @@ use super::settling;
 use crate::error::{Damage, Error, Result};
 use crate::format::{Frame, Location, Resume};
 use crate::index::{
-    Access, Entry, Index, LogSource, Pace, RunCheck, TakeEvents, TermHasher, TermList,
+    Access, Entry, Index, LogSource, Pace, RecordedTerms, RunCheck, TakeEvents, TermHasher,
+    TermList,
 };
 use crate::io::{Disk, MakeDirectory, OpenMode};
 use crate::position::GlobalPosition;
@@ -101,12 +102,14 @@ pub(crate) fn add_frame<D: Disk>(
 pub(crate) type Events = (Vec<(GlobalPosition, Location)>, TermList);
 
 pub(crate) fn events_of(hasher: &TermHasher, frame: &Frame) -> Result<Events> {
-    let mut terms = TermList::default();
-    let mut places = Vec::with_capacity(frame.header().event_count.into());
+    let event_count = frame.header().event_count.into();
+    let (mut terms, mut recorded) =
+        (TermList::with_room_for(event_count), RecordedTerms::new(hasher));
+    let mut places = Vec::with_capacity(event_count);
     for event in frame.events() {
         let (location, event) = event.map_err(|fault| broken_event(frame.location(), &fault))?;
-        terms.push_recorded(hasher, &event);
         places.push((event.global_position(), location));
+        recorded.push(&mut terms, event);
     }
     Ok((places, terms))
 }

@@ -143,6 +143,12 @@ pub(crate) fn check(own: &[u8], salt: Salt, location: Location) -> Result<(), Fa
     if !verifies(own, salt, location) && !bugs::on(Bug::EventUnchecked) {
         return Err(Fault::Checksum);
     }
+    check_parts(own)
+}
+
+/// Checks that an event whose checksum matches is one.
+#[inline]
+pub(super) fn check_parts(own: &[u8]) -> Result<(), Fault> {
     Encoded(own).check().map_err(fault)
 }
 
@@ -158,14 +164,7 @@ fn fault(no_event: NoEvent) -> Fault {
     }
 }
 
-/// As [`check`], and returns the event.
-#[inline]
-pub(crate) fn decode(own: Bytes, salt: Salt, location: Location) -> Result<RecordedEvent, Fault> {
-    check(&own, salt, location)?;
-    Ok(RecordedEvent::of(own))
-}
-
-/// As [`decode`], from raw bytes as a file has them: `own` may go on behind the event.
+/// As [`check`], and returns the event, from raw bytes as a file has them: `own` may go on behind it.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn decode_first(
     own: &Bytes,
@@ -173,8 +172,10 @@ pub(crate) fn decode_first(
     location: Location,
 ) -> Result<RecordedEvent, Fault> {
     let length = EventPlace::read(own).length as usize;
-    match own.len() >= length {
-        true => decode(own.slice(..length), salt, location),
-        false => Err(Fault::Short),
+    if own.len() < length {
+        return Err(Fault::Short);
     }
+    let own = own.slice(..length);
+    check(&own, salt, location)?;
+    Ok(RecordedEvent::of(own))
 }

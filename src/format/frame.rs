@@ -367,8 +367,8 @@ impl Frame {
             let location = self.location.plus(at as u64);
             let own = self.bytes.slice(at.min(end)..end);
             at = aligned(end);
-            let event = event::decode(own, self.salt, location)?;
-            Ok((location, event))
+            event::check_parts(&own)?;
+            Ok((location, RecordedEvent::of(own)))
         })
     }
 }

@@ -47,7 +47,7 @@ pub(crate) use postings::Postings;
 pub(crate) use runs::{Access, Look, last_covered, remove_stale};
 #[cfg(test)]
 pub(crate) use term::COLLIDING_KEY;
-pub(crate) use term::{NewTerms, Term, TermHash, TermHasher, TermList};
+pub(crate) use term::{NewTerms, RecordedTerms, Term, TermHash, TermHasher, TermList};
 pub(crate) use verify::RunCheck;
 
 use crate::error::{Error, Result};

@@ -167,6 +167,61 @@ impl<'a> NewTerms<'a> {
     }
 }
 
+/// Hashes the terms of recorded events. What one shares with the event before is hashed once.
+#[derive(Debug)]
+pub(crate) struct RecordedTerms<'a> {
+    hasher: &'a TermHasher,
+    before: Option<(RecordedEvent, Shared)>,
+}
+
+/// Hashes of what an event may share with the one before.
+#[derive(Debug, Clone, Copy)]
+struct Shared {
+    stream: TermHash,
+    aggregate_type: TermHash,
+    event_type: TermHash,
+}
+
+impl<'a> RecordedTerms<'a> {
+    pub(crate) fn new(hasher: &'a TermHasher) -> Self {
+        Self { hasher, before: None }
+    }
+
+    /// Adds the terms of an event to a list.
+    pub(crate) fn push(&mut self, list: &mut TermList, event: RecordedEvent) {
+        let shared = self.shared(&event);
+        let event_id = self.hasher.hash(Term::EventId(event.event_id()));
+        list.hashes.extend([event_id, shared.stream, shared.aggregate_type, shared.event_type]);
+        list.push_optional(self.hasher, event.tenant(), event.correlation_id(), event.tags());
+        list.ends.push((list.hashes.len(), IdTime::of(event.event_id())));
+        self.before = Some((event, shared));
+    }
+
+    fn shared(&self, event: &RecordedEvent) -> Shared {
+        let hash = |term| self.hasher.hash(term);
+        let (aggregate_type, id) = (event.aggregate_type(), event.aggregate_id());
+        let event_type = event.event_type();
+        let before = self.before.as_ref();
+        let of_type = before.filter(|(before, _)| before.aggregate_type() == aggregate_type);
+        let of_stream = of_type.filter(|(before, _)| before.aggregate_id() == id);
+        let of_event_type = before.filter(|(before, _)| before.event_type() == event_type);
+        Shared {
+            stream: match of_stream {
+                Some((_, shared)) => shared.stream,
+                None => hash(Term::Stream(aggregate_type, id)),
+            },
+            aggregate_type: match of_type {
+                Some((_, shared)) => shared.aggregate_type,
+                None => hash(Term::AggregateType(aggregate_type)),
+            },
+            event_type: match of_event_type {
+                Some((_, shared)) => shared.event_type,
+                None => hash(Term::EventType(event_type)),
+            },
+        }
+    }
+}
+
 /// Returns the hash of a name, without hashing it again where it is the one before.
 fn once<'a>(
     before: &mut Option<(&'a str, TermHash)>,
@@ -204,17 +259,6 @@ impl TermList {
             hashes: SmallVec::with_capacity(events * USUAL_TERMS),
             ends: Few::with_capacity(events),
         }
-    }
-
-    /// Adds an event that is recorded.
-    pub(crate) fn push_recorded(&mut self, hasher: &TermHasher, event: &RecordedEvent) {
-        let stream = Term::Stream(event.aggregate_type(), event.aggregate_id());
-        self.hashes.push(hasher.hash(Term::EventId(event.event_id())));
-        self.hashes.push(hasher.hash(stream));
-        self.hashes.push(hasher.hash(Term::AggregateType(event.aggregate_type())));
-        self.hashes.push(hasher.hash(Term::EventType(event.event_type())));
-        self.push_optional(hasher, event.tenant(), event.correlation_id(), event.tags());
-        self.ends.push((self.hashes.len(), IdTime::of(event.event_id())));
     }
 
     fn push_optional<'a>(
@@ -273,6 +317,8 @@ impl TermList {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::position::{GlobalPosition, StreamVersion};
+    use crate::timestamp::Timestamp;
 
     /// Hashes as runs have it: a kind and pieces, one behind the other.
     fn streamed(key: [u8; 16], pieces: &[&[u8]]) -> TermHash {
@@ -302,6 +348,39 @@ mod tests {
             assert_eq!(hash(stream), streamed(key, &[&[1], b"Order", &[1], bytes]));
             let tenant = Term::Tenant(IdRef::Text(&text));
             assert_eq!(hash(tenant), streamed(key, &[&[6], &[1], bytes]));
+        }
+    }
+
+    #[test]
+    fn a_recorded_event_has_the_hashes_of_its_terms_whatever_came_before_it() {
+        let hasher = TermHasher::new(*b"a key of a store");
+        let uuid = Uuid::from_u128(7);
+        let streams = [
+            StreamId::of("Order", uuid).unwrap(),
+            StreamId::of("Offer", uuid).unwrap(),
+            StreamId::new("Offer", "7").unwrap(),
+        ];
+        let events: Vec<_> = streams
+            .iter()
+            .flat_map(|stream| ["Placed", "Offer"].map(|event_type| (stream, event_type)))
+            .map(|(stream, event_type)| {
+                let (new, time) = (NewEvent::new(event_type, ""), Timestamp::from_micros(0));
+                let (version, position) = (StreamVersion::FIRST, GlobalPosition::FIRST);
+                RecordedEvent::from_new(&new, stream, version, position, time).unwrap()
+            })
+            .collect();
+        for (before, event) in events.iter().flat_map(|one| events.iter().map(move |e| (one, e))) {
+            let (mut terms, mut list) = (RecordedTerms::new(&hasher), TermList::default());
+            terms.push(&mut list, before.clone());
+            terms.push(&mut list, event.clone());
+            let expected = [
+                Term::EventId(event.event_id()),
+                Term::Stream(event.aggregate_type(), event.aggregate_id()),
+                Term::AggregateType(event.aggregate_type()),
+                Term::EventType(event.event_type()),
+            ];
+            let expected = expected.map(|term| hasher.hash(term));
+            assert_eq!(list.iter().last().unwrap().hashes, expected, "{event:?} behind {before:?}");
         }
     }
 }
