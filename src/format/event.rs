@@ -6,6 +6,7 @@
 
 use std::sync::LazyLock;
 
+#[cfg(any(test, feature = "testing"))]
 use bytes::Bytes;
 use crc32fast::Hasher;
 use uuid::Uuid;
@@ -13,11 +14,13 @@ use uuid::Uuid;
 use super::{Fault, Location, Salt};
 use crate::bugs::{self, Bug};
 use crate::error::Result;
+#[cfg(any(test, feature = "testing"))]
+use crate::event::RecordedEvent;
 use crate::event::layout::{
     EVENT_CRC, EVENT_FRAME_DISTANCE, EVENT_GLOBAL_POSITION, EVENT_HEADER, EVENT_ID, EVENT_INDEX,
     EVENT_LENGTH, EVENT_RECORDED_AT, EVENT_STREAM_VERSION, KNOWN_EVENT_FLAGS,
 };
-use crate::event::{Encoded, EventId, NewEvent, NoEvent, RecordedEvent, encode};
+use crate::event::{Encoded, EventId, NewEvent, NoEvent, encode};
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::stream::StreamId;
 use crate::timestamp::Timestamp;

@@ -101,6 +101,7 @@ impl<'a, F: DiskFile> Scan<'a, F> {
             Ok(header) => u64::from(header.length),
             Err(fault) => return Ok(Scanned::Fault(fault)),
         };
+        drop(header);
         if length > self.end - self.offset {
             return Ok(Scanned::Fault(Fault::Invalid("frame length")));
         }
@@ -186,10 +187,12 @@ impl<'a, F: DiskFile> Scan<'a, F> {
 
     fn read_block(&mut self, length: u64) -> Result<()> {
         let wanted = length.min(self.end - self.offset);
+        // The memory of the block before is taken again, unless somebody keeps a frame of it.
+        let mut block = std::mem::take(&mut self.block).try_into_mut().unwrap_or_default();
         #[expect(clippy::cast_possible_truncation, reason = "a frame is at most 64 MiB")]
-        let mut block = vec![0; wanted as usize];
+        block.resize(wanted as usize, 0);
         self.segment.read(&mut block, self.offset)?;
-        self.block = block.into();
+        self.block = block.freeze();
         self.block_offset = self.offset;
         Ok(())
     }
