@@ -8,8 +8,8 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
+use smol_str::SmolStr;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ use crate::limits::{AGGREGATE_TYPE_BYTES_MAX, ID_BYTES_MAX};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Id {
     Uuid(Uuid),
-    Text(Arc<str>),
+    Text(SmolStr),
 }
 
 /// A borrowed id: a UUID or a text.
@@ -203,7 +203,7 @@ id! {
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
-    aggregate_type: Arc<str>,
+    aggregate_type: SmolStr,
     aggregate_id: AggregateId,
 }
 

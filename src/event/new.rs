@@ -1,6 +1,7 @@
 //! An event to be recorded.
 
 use bytes::Bytes;
+use smol_str::SmolStr;
 use uuid::Uuid;
 
 use super::{ContentType, EventId, Metadata};
@@ -31,7 +32,7 @@ use crate::timestamp::Timestamp;
 #[doc(alias = "DomainEvent")]
 pub struct NewEvent {
     pub(crate) event_id: EventId,
-    pub(crate) event_type: String,
+    pub(crate) event_type: SmolStr,
     pub(crate) event_version: u32,
     pub(crate) occurred_at: Option<Timestamp>,
     pub(crate) claimed_version: Option<StreamVersion>,
@@ -47,7 +48,7 @@ pub struct NewEvent {
 
 impl NewEvent {
     /// Makes an event of a type with a payload, and a new event id.
-    pub fn new(event_type: impl Into<String>, payload: impl Into<Bytes>) -> Self {
+    pub fn new(event_type: impl AsRef<str>, payload: impl Into<Bytes>) -> Self {
         Self::with_id(EventId::generate(), event_type, payload)
     }
 
@@ -64,12 +65,12 @@ impl NewEvent {
     /// ```
     pub fn with_id(
         event_id: impl Into<EventId>,
-        event_type: impl Into<String>,
+        event_type: impl AsRef<str>,
         payload: impl Into<Bytes>,
     ) -> Self {
         Self {
             event_id: event_id.into(),
-            event_type: event_type.into(),
+            event_type: SmolStr::new(event_type),
             event_version: 1,
             occurred_at: None,
             claimed_version: None,
@@ -98,7 +99,7 @@ impl NewEvent {
     /// let event = NewEvent::bincode("Moved", &(3_u32, 4_u32))?;
     /// # Ok::<(), annals::Error>(())
     /// ```
-    pub fn bincode<T: serde::Serialize>(event_type: impl Into<String>, value: &T) -> Result<Self> {
+    pub fn bincode<T: serde::Serialize>(event_type: impl AsRef<str>, value: &T) -> Result<Self> {
         let payload = encoding::encode(value).map_err(Error::payload)?;
         Ok(Self::new(event_type, payload).content_type(ContentType::Bincode))
     }
@@ -118,7 +119,7 @@ impl NewEvent {
     /// # Ok::<(), annals::Error>(())
     /// ```
     #[cfg(feature = "json")]
-    pub fn json<T: serde::Serialize>(event_type: impl Into<String>, value: &T) -> Result<Self> {
+    pub fn json<T: serde::Serialize>(event_type: impl AsRef<str>, value: &T) -> Result<Self> {
         let payload = serde_json::to_vec(value).map_err(Error::payload)?;
         Ok(Self::new(event_type, payload).content_type(ContentType::Json))
     }
