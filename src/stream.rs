@@ -294,6 +294,14 @@ pub(crate) fn is_plain(bytes: &[u8]) -> bool {
     all_words(bytes, |word| each_is(word_within(word, b' ', b'~')) && is_ascii(word))
 }
 
+/// As [`is_plain`], of lines.
+#[inline]
+pub(crate) fn are_plain_lines(bytes: &[u8]) -> bool {
+    all_words(bytes, |word| {
+        each_is(word_within(word, b' ', b'~') | word_within(word, b'\n', b'\n')) && is_ascii(word)
+    })
+}
+
 /// Tells whether something holds for all bytes, asked for eight at once: every event that is read is asked.
 /// What holds for a hyphen has to.
 #[inline(always)]
@@ -392,6 +400,8 @@ mod tests {
                 name[at] = byte;
                 let is_printed = (b' '..=b'~').contains(&byte);
                 assert_eq!(is_plain(&name), is_printed, "{byte} at {at} of {length}");
+                let is_in_line = is_printed || byte == b'\n';
+                assert_eq!(are_plain_lines(&name), is_in_line, "{byte} at {at} of {length}");
                 assert_eq!(is_aggregate_type(&name), in_a_type(byte), "{byte} at {at} of {length}");
             }
         }

@@ -17,7 +17,7 @@ use super::layout::{
 use super::{ContentType, NewEvent, TAG_SEPARATOR, encoded_metadata, joined_tags};
 use crate::error::Result;
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::stream::{IdRef, StreamId, check_text, is_aggregate_type, is_plain};
+use crate::stream::{IdRef, StreamId, are_plain_lines, check_text, is_aggregate_type, is_plain};
 use crate::timestamp::Timestamp;
 
 /// Bytes of the length of a tenant or an actor that is text.
@@ -36,7 +36,7 @@ const FIXED_PARTS: [(Flag, usize); 4] = [
     (HAS_CAUSATION_ID, UUID_BYTES),
 ];
 
-/// The flags of the parts behind the names: an event without any is checked the short way.
+/// The flags of the parts behind the names.
 const REST: u16 = HAS_TENANT.bit | HAS_ACTOR.bit | HAS_TAGS.bit | HAS_METADATA.bit;
 
 /// Bytes of the parts of fixed size, by the flags of those that are there.
@@ -295,37 +295,43 @@ impl<'a> Encoded<'a> {
         if self.has(AGGREGATE_ID_IS_UUID) && self.aggregate_id_length() != UUID_BYTES {
             return Err(NoEvent::Invalid("aggregate id length"));
         }
-        let has_rest = flags & REST != 0;
-        let end = if has_rest { self.walk().end } else { self.behind_names() };
+        let (end, rest_keeps_rules) = match flags & REST {
+            0 => (self.behind_names(), true),
+            _ => self.check_rest(),
+        };
         let length = EVENT_LENGTH.get_u32(self.0) as usize;
         if length != self.0.len() || end.saturating_add(self.payload_length()) != length {
             return Err(NoEvent::Invalid("length"));
         }
         let keeps_rules = is_aggregate_type(self.aggregate_type())
             && is_name(self.event_type())
-            && self.aggregate_id_part().keeps_rules();
-        match keeps_rules && !has_rest {
+            && self.aggregate_id_part().keeps_rules()
+            && rest_keeps_rules;
+        match keeps_rules {
             true => Ok(()),
-            false => self.check_names().map_err(NoEvent::Invalid),
+            false => Err(NoEvent::Invalid(self.breaking_rules())),
         }
     }
 
-    /// Holds all names to their rules; an error says which part breaks them.
+    /// Returns where the parts behind the names end, and whether they keep their rules.
     #[inline(never)]
-    fn check_names(self) -> Result<(), &'static str> {
+    fn check_rest(self) -> (usize, bool) {
+        let rest = self.walk();
+        (rest.end, rest.keeps_rules())
+    }
+
+    /// Returns which part breaks the rules of names, where one does.
+    #[cold]
+    fn breaking_rules(self) -> &'static str {
         let rest = self.rest();
-        let checks = [
+        let parts = [
             (is_aggregate_type(self.aggregate_type()), "aggregate type"),
             (is_name(self.event_type()), "event type"),
             (self.aggregate_id_part().keeps_rules(), "aggregate id"),
             (rest.tenant.is_none_or(Id::keeps_rules), "tenant id"),
             (rest.actor.is_none_or(Id::keeps_rules), "actor id"),
-            (are_tags(rest.tags), "tags"),
         ];
-        match checks.into_iter().find(|(keeps, _)| !keeps) {
-            Some((_, what)) => Err(what),
-            None => Ok(()),
-        }
+        parts.into_iter().find(|(keeps, _)| !keeps).map_or("tags", |(_, what)| what)
     }
 
     #[inline]
@@ -419,6 +425,14 @@ impl<'a> Encoded<'a> {
     }
 }
 
+impl Rest<'_> {
+    fn keeps_rules(&self) -> bool {
+        self.tenant.is_none_or(Id::keeps_rules)
+            && self.actor.is_none_or(Id::keeps_rules)
+            && are_tags(self.tags)
+    }
+}
+
 impl<'a> Id<'a> {
     #[inline]
     fn as_ref(self) -> IdRef<'a> {
@@ -502,7 +516,8 @@ fn is_uuid(bytes: &[u8]) -> bool {
 #[inline]
 fn are_tags(bytes: &[u8]) -> bool {
     let is_allowed = |character: char| !character.is_control() || character == TAG_SEPARATOR;
-    is_plain(bytes) || std::str::from_utf8(bytes).is_ok_and(|tags| tags.chars().all(is_allowed))
+    are_plain_lines(bytes)
+        || std::str::from_utf8(bytes).is_ok_and(|tags| tags.chars().all(is_allowed))
 }
 
 #[cfg(test)]
