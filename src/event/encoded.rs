@@ -513,6 +513,8 @@ fn is_uuid(bytes: &[u8]) -> bool {
     may_be && Uuid::try_parse_ascii(bytes).is_ok()
 }
 
+const _: () = assert!(TAG_SEPARATOR == '\n', "tags are lines");
+
 #[inline]
 fn are_tags(bytes: &[u8]) -> bool {
     let is_allowed = |character: char| !character.is_control() || character == TAG_SEPARATOR;

@@ -129,6 +129,14 @@ pub(crate) const COLLIDING_KEY: [u8; 16] = *b"terms to collide";
 #[cfg(test)]
 const COLLIDING_BITS: u64 = 1 << 63 | 1;
 
+/// Hashes of what events that follow each other may share.
+#[derive(Debug, Clone, Copy)]
+struct Shared {
+    stream: TermHash,
+    aggregate_type: TermHash,
+    event_type: TermHash,
+}
+
 /// Hashes the terms of events that are to be recorded. Events that follow each other often share the
 /// type of their aggregate and their own, which are then hashed once.
 #[derive(Debug)]
@@ -150,20 +158,16 @@ impl<'a> NewTerms<'a> {
         (stream, aggregate_type): (TermHash, &'a str),
         event: &'a NewEvent,
     ) {
-        let event_id = self.hasher.hash(Term::EventId(event.event_id));
         let aggregate_type = once(&mut self.aggregate_type, aggregate_type, |name| {
             self.hasher.hash(Term::AggregateType(name))
         });
         let event_type = once(&mut self.event_type, &event.event_type, |name| {
             self.hasher.hash(Term::EventType(name))
         });
-        for hash in [event_id, stream, aggregate_type, event_type] {
-            list.hashes.push(hash);
-        }
+        let shared = Shared { stream, aggregate_type, event_type };
         let tenant = event.tenant.as_ref().map(|tenant| tenant.as_ref());
         let tags = event.tags.iter().map(String::as_str);
-        list.push_optional(self.hasher, tenant, event.correlation_id, tags);
-        list.ends.push((list.hashes.len(), IdTime::of(event.event_id)));
+        list.push(self.hasher, (event.event_id, shared), (tenant, event.correlation_id, tags));
     }
 }
 
@@ -174,14 +178,6 @@ pub(crate) struct RecordedTerms<'a> {
     before: Option<(RecordedEvent, Shared)>,
 }
 
-/// Hashes of what an event may share with the one before.
-#[derive(Debug, Clone, Copy)]
-struct Shared {
-    stream: TermHash,
-    aggregate_type: TermHash,
-    event_type: TermHash,
-}
-
 impl<'a> RecordedTerms<'a> {
     pub(crate) fn new(hasher: &'a TermHasher) -> Self {
         Self { hasher, before: None }
@@ -190,10 +186,8 @@ impl<'a> RecordedTerms<'a> {
     /// Adds the terms of an event to a list.
     pub(crate) fn push(&mut self, list: &mut TermList, event: RecordedEvent) {
         let shared = self.shared(&event);
-        let event_id = self.hasher.hash(Term::EventId(event.event_id()));
-        list.hashes.extend([event_id, shared.stream, shared.aggregate_type, shared.event_type]);
-        list.push_optional(self.hasher, event.tenant(), event.correlation_id(), event.tags());
-        list.ends.push((list.hashes.len(), IdTime::of(event.event_id())));
+        let optional = (event.tenant(), event.correlation_id(), event.tags());
+        list.push(self.hasher, (event.event_id(), shared), optional);
         self.before = Some((event, shared));
     }
 
@@ -261,13 +255,21 @@ impl TermList {
         }
     }
 
-    fn push_optional<'a>(
+    /// Adds an event: what each has, and what one may have.
+    fn push<'a>(
         &mut self,
         hasher: &TermHasher,
-        tenant: Option<IdRef<'_>>,
-        correlation_id: Option<Uuid>,
-        tags: impl Iterator<Item = &'a str>,
+        (event_id, shared): (EventId, Shared),
+        (tenant, correlation_id, tags): (
+            Option<IdRef<'_>>,
+            Option<Uuid>,
+            impl Iterator<Item = &'a str>,
+        ),
     ) {
+        let Shared { stream, aggregate_type, event_type } = shared;
+        for hash in [hasher.hash(Term::EventId(event_id)), stream, aggregate_type, event_type] {
+            self.hashes.push(hash);
+        }
         let first_tag = self.hashes.len();
         for tag in tags {
             let hash = hasher.hash(Term::Tag(tag));
@@ -282,6 +284,7 @@ impl TermList {
         if let Some(id) = correlation_id {
             self.hashes.push(hasher.hash(Term::CorrelationId(id)));
         }
+        self.ends.push((self.hashes.len(), IdTime::of(event_id)));
     }
 
     /// Iterates over the event ids, each with what it tells of its time.

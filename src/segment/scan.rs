@@ -101,6 +101,7 @@ impl<'a, F: DiskFile> Scan<'a, F> {
             Ok(header) => u64::from(header.length),
             Err(fault) => return Ok(Scanned::Fault(fault)),
         };
+        // Else the memory of this block could not be taken for the next.
         drop(header);
         if length > self.end - self.offset {
             return Ok(Scanned::Fault(Fault::Invalid("frame length")));
