@@ -56,7 +56,7 @@ pub(crate) const GROUP_BYTES_MAX: usize = 16 << 20;
 
 /// As [`GROUP_BYTES_MAX`], for commits whose callers do not wait: a group is large enough to be worth its
 /// sync, and there are always two.
-pub(crate) const UNATTENDED_BYTES_MAX: usize = 4 << 20;
+pub(crate) const UNATTENDED_BYTES_MAX: usize = 2 << 20;
 
 /// The bounds of one store, each at most the constant of this module that it starts from.
 ///
