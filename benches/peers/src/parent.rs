@@ -45,10 +45,11 @@ pub struct Options {
     /// The engines, in the order in which they take turns; all when not given.
     #[arg(long, value_delimiter = ',')]
     pub engines: Vec<Name>,
-    /// The pieces of work; all when not given. Those on the filled store need `bulk`.
+    /// The pieces of work; all when not given. What they need is done before them.
     #[arg(long, value_delimiter = ',')]
     pub works: Vec<Work>,
-    /// The folder for the two pictures; `docs` of the repository when not given, none with `--quick`.
+    /// The folder for the two pictures; when not given `docs` of the repository for a run of everything in at
+    /// least three rounds, else none.
     #[arg(long)]
     pub pictures: Option<PathBuf>,
     /// Everything once and tiny: that it works, not how fast.
@@ -61,7 +62,9 @@ impl Options {
         if self.quick {
             (self.events, self.rounds, self.questions) = (2000, 1, 100);
             (self.seconds, self.quiet) = (0.02, 0.05);
-        } else if self.pictures.is_none() {
+        }
+        let is_everything = self.engines.is_empty() && self.works.is_empty() && !self.quick;
+        if self.pictures.is_none() && is_everything && self.rounds >= 3 {
             self.pictures = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs").into());
         }
         if self.engines.is_empty() {
@@ -70,7 +73,10 @@ impl Options {
         if self.works.is_empty() {
             self.works = Work::value_variants().to_vec();
         }
+        let needed: Vec<_> = self.works.iter().flat_map(|work| work.needs()).copied().collect();
+        self.works.extend(needed);
         self.works.sort_unstable();
+        self.works.dedup();
         assert!(self.events.is_multiple_of(EVENTS_PER_STREAM), "streams have a hundred events");
         self
     }
@@ -220,6 +226,38 @@ fn shown(command: &Command) -> String {
 mod tests {
     use super::*;
 
+    #[derive(clap::Parser)]
+    struct Parent {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn completed(arguments: &[&str]) -> Options {
+        let line = ["peers"].iter().chain(arguments);
+        <Parent as clap::Parser>::parse_from(line).options.completed()
+    }
+
+    #[test]
+    fn what_a_piece_of_work_needs_is_done_before_it_and_once() {
+        let works = |arguments: &[&str]| completed(arguments).works;
+        assert_eq!(works(&["--works", "read,append1"]), [Work::Append1, Work::Bulk, Work::Read]);
+        assert_eq!(works(&["--works", "bulk"]), [Work::Bulk]);
+        let after_kill = [Work::Bulk, Work::Die, Work::OpenKilled];
+        assert_eq!(works(&["--works", "open-killed,bulk,bulk"]), after_kill);
+        assert_eq!(works(&[]), Work::value_variants());
+    }
+
+    #[test]
+    fn only_a_whole_run_draws_the_pictures_of_the_repository() {
+        let draws = |arguments: &[&str]| completed(arguments).pictures.is_some();
+        assert!(draws(&[]));
+        for part in [["--works", "bulk"], ["--engines", "annals"], ["--rounds", "2"]] {
+            assert!(!draws(&part), "{part:?}");
+        }
+        assert!(!draws(&["--quick"]));
+        assert!(draws(&["--works", "bulk", "--pictures", "elsewhere"]));
+    }
+
     #[test]
     fn the_options_of_a_child_are_those_that_it_understands() {
         #[derive(clap::Parser)]
@@ -227,13 +265,7 @@ mod tests {
             #[command(flatten)]
             options: crate::child::Options,
         }
-        #[derive(clap::Parser)]
-        struct Parent {
-            #[command(flatten)]
-            options: Options,
-        }
-        let options = <Parent as clap::Parser>::parse_from(["peers", "--quick"]).options;
-        let options = options.completed();
+        let options = completed(&["--quick"]);
         let root = std::env::temp_dir().join(format!("peers-options-{}", std::process::id()));
         let rounds = Rounds { options: &options, root: &root, results: Results::default() };
         let command = rounds.child(Command::new("peers"), Name::Redb, Work::AppendFull, 7);

@@ -57,6 +57,15 @@ impl Work {
         self > Self::Append100
     }
 
+    /// Returns what must have been done before, in the same round.
+    pub fn needs(self) -> &'static [Self] {
+        match self {
+            Self::OpenKilled => &[Self::Bulk, Self::Die],
+            _ if self.is_on_the_filled_store() => &[Self::Bulk],
+            _ => &[],
+        }
+    }
+
     /// Tells whether an engine can do the work; the raw floor has no index and needs no opening.
     pub fn suits(self, engine: Name) -> bool {
         engine != Name::Raw || !matches!(self, Self::Open | Self::Die | Self::OpenKilled)
