@@ -24,6 +24,8 @@ pub(crate) struct Ahead<D: Disk, I> {
     /// How many positions the next batch takes.
     batch_size: usize,
     located: Vec<(GlobalPosition, Location)>,
+    /// In which of the segments each of them lies.
+    numbers: [Option<usize>; BATCH_MAX],
     /// The segments as the read began: it goes no further than what was durable then.
     segments: Arc<SegmentTable<D>>,
     /// How many of them have been given.
@@ -37,7 +39,8 @@ impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Ahead<D, I> {
     pub(crate) fn new(reader: Arc<Reader<D>>, positions: I, likely: u64) -> Self {
         let batch_size = usize::try_from(likely).unwrap_or(usize::MAX).clamp(1, BATCH_MAX);
         let (located, segments) = (Vec::new(), reader.log().segments());
-        Self { reader, positions, batch_size, located, segments, given: 0, failed: None }
+        let numbers = [None; BATCH_MAX];
+        Self { reader, positions, batch_size, located, numbers, segments, given: 0, failed: None }
     }
 
     fn locate_batch(&mut self) {
@@ -61,8 +64,16 @@ impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Ahead<D, I> {
         if let Err(error) = self.reader.locate_all(positions, &mut self.located) {
             self.failed = Some(error);
         }
-        if let [_, _, ..] = self.located.as_slice() {
-            fetch_all(&self.segments, &self.located);
+        self.fetch_batch();
+    }
+
+    /// Begins to fetch the events that are located, and keeps where each was found.
+    fn fetch_batch(&mut self) {
+        for (slot, (_, location)) in self.numbers.iter_mut().zip(&self.located) {
+            *slot = self.segments.number_at(*location);
+            if let Some(segment) = slot.and_then(|number| self.segments.get(number)) {
+                segment.fetch(*location);
+            }
         }
     }
 }
@@ -77,16 +88,9 @@ impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Iterator for Ahead<D, 
         let Some((position, location)) = self.located.get(self.given).copied() else {
             return self.failed.take().map(Err);
         };
+        let number = self.numbers.get(self.given).copied().flatten();
+        let segment = number.and_then(|number| self.segments.get(number));
         self.given += 1;
-        Some(self.reader.event_in(&self.segments, position, location))
-    }
-}
-
-/// Begins to fetch events.
-fn fetch_all<D: Disk>(segments: &SegmentTable<D>, located: &[(GlobalPosition, Location)]) {
-    for (_, location) in located {
-        if let Some(segment) = segments.at(*location) {
-            segment.fetch(*location);
-        }
+        Some(self.reader.event_in(segment, position, location))
     }
 }

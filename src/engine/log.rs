@@ -36,9 +36,14 @@ impl<D: Disk> SegmentTable<D> {
     /// Returns the segment in which a location lies.
     #[inline]
     pub(crate) fn at(&self, location: Location) -> Option<&Arc<Segment<D::File>>> {
-        let behind = self.bases.partition_point(|base| *base <= location);
-        let segment = self.segments.get(behind.checked_sub(1)?)?;
-        (location < segment.header().end()).then_some(segment)
+        self.segments.get(self.number_at(location)?)
+    }
+
+    /// Returns which of the segments a location lies in.
+    #[inline]
+    pub(crate) fn number_at(&self, location: Location) -> Option<usize> {
+        let number = self.bases.partition_point(|base| *base <= location).checked_sub(1)?;
+        (location < self.segments.get(number)?.header().end()).then_some(number)
     }
 }
 

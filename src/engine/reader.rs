@@ -16,7 +16,7 @@ use super::ahead::Ahead;
 use super::candidates::Candidates;
 use super::heads::{Head, Heads};
 use super::holes::Holes;
-use super::log::{Log, SegmentTable};
+use super::log::Log;
 use super::prepared::Keys;
 use super::scan::PositionScan;
 use super::stream_walk::StreamWalk;
@@ -28,6 +28,7 @@ use crate::format::{Location, Resume};
 use crate::index::{Entry, Index, Postings, Term, TermHasher};
 use crate::io::Disk;
 use crate::position::{GlobalPosition, StreamVersion};
+use crate::segment::Segment;
 use crate::store::{
     Direction, EventStream, Events, GlobalRead, Matching, Query, StreamRead, Watch, Watcher,
 };
@@ -163,18 +164,18 @@ impl<D: Disk> Reader<D> {
     /// Returns the event at a position that is at most the durable one.
     pub(crate) fn event_at(&self, position: GlobalPosition) -> Result<RecordedEvent> {
         let location = self.locate(position)?;
-        self.event_in(&self.log.segments(), position, location)
+        self.event_in(self.log.segments().at(location), position, location)
     }
 
-    /// As [`event_at`](Self::event_at), where the index says that it is.
+    /// As [`event_at`](Self::event_at), in the segment in which its location was found to lie.
     #[inline]
     pub(crate) fn event_in(
         &self,
-        segments: &SegmentTable<D>,
+        segment: Option<&Arc<Segment<D::File>>>,
         position: GlobalPosition,
         location: Location,
     ) -> Result<RecordedEvent> {
-        let event = match segments.at(location) {
+        let event = match segment {
             Some(segment) => segment.event(location),
             None => self.log.event(location),
         };
