@@ -216,7 +216,7 @@ impl<D: Disk> Appender<D> {
     }
 
     /// Writes frames in order, makes them durable and publishes them. What is to be done `meanwhile` is
-    /// done before the sync, when the device has begun with them.
+    /// done before the sync, when the device has begun with several events.
     pub(crate) fn write(
         &mut self,
         frames: &mut [QueuedFrame],
@@ -296,7 +296,7 @@ impl<D: Disk> Appender<D> {
         let end = self.offset + self.buffer.len() as u64;
         let next = frames.last().map_or(self.reader.durable().next(), QueuedFrame::next_position);
         let event_count: usize = frames.iter().map(|queued| queued.frame.event_count()).sum();
-        self.write_buffer(end)?;
+        self.write_buffer(end, event_count)?;
         self.reader.index_written(&written);
         meanwhile();
         if bugs::on(Bug::PublishedBeforeSync) {
@@ -349,15 +349,19 @@ impl<D: Disk> Appender<D> {
     }
 
     /// Writes the buffer, padded with zeros to the end of its last page: a page that left the cache need
-    /// not be read first. The device begins with it, and is at work while its events are indexed.
-    fn write_buffer(&mut self, end: u64) -> Result<(), PoisonCause> {
+    /// not be read first. The device begins while several events are indexed; a single one is indexed
+    /// sooner than the system is called.
+    fn write_buffer(&mut self, end: u64, event_count: usize) -> Result<(), PoisonCause> {
         let padded = end.next_multiple_of(PAGE_BYTES).min(self.active.header().footer_offset());
         let padding = usize::try_from(padded - end).unwrap_or_default();
         self.buffer.resize(self.buffer.len() + padding, 0);
         let file = self.active.file();
-        file.write_all_at(&self.buffer, self.offset)
-            .and_then(|()| file.begin_write_out(self.offset, padded - self.offset))
-            .map_err(|source| self.poison("write to", source))
+        let mut written = file.write_all_at(&self.buffer, self.offset);
+        if event_count > 1 {
+            written =
+                written.and_then(|()| file.begin_write_out(self.offset, padded - self.offset));
+        }
+        written.map_err(|source| self.poison("write to", source))
     }
 
     fn sync(&self, unsynced: Bug) -> Result<(), PoisonCause> {
