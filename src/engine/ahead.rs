@@ -1,9 +1,11 @@
-//! Reads the events at positions, a batch located ahead of use.
+//! Reads the events at positions, located and fetched ahead of use.
 //!
 //! An event that is not in the processor's caches costs waits for memory, for its location and for
-//! itself. Asked for one event after another they add up; asked
-//! for a batch at once they overlap. Nothing here decides what is read.
+//! itself. Locations are asked for in batches, so that their waits overlap. Events are fetched one by
+//! one, each while another is verified: asked for in a row they came more slowly. Nothing here decides
+//! what is read.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::log::SegmentTable;
@@ -15,66 +17,109 @@ use crate::io::Disk;
 use crate::position::GlobalPosition;
 
 /// Positions that are located at once, once a read has shown that it goes on.
-const BATCH_MAX: usize = 16;
+const BATCH_MAX: usize = 32;
+
+/// Events that are being fetched at once: the next one and those behind it.
+const DEPTH: usize = 8;
 
 /// The events at the positions that an iterator gives. Ends after an error.
 pub(crate) struct Ahead<D: Disk, I> {
     reader: Arc<Reader<D>>,
     positions: I,
-    /// How many positions the next batch takes.
-    batch_size: usize,
-    located: Vec<(GlobalPosition, Location)>,
-    /// In which of the segments each of them lies.
-    numbers: [Option<usize>; BATCH_MAX],
     /// The segments as the read began: it goes no further than what was durable then.
     segments: Arc<SegmentTable<D>>,
-    /// How many of them have been given.
-    given: usize,
-    /// What comes after the batch in place of an event.
+    /// How many positions a batch takes.
+    batch_size: usize,
+    /// How many events are likely to be asked for, beyond those that are located.
+    likely: u64,
+    located: Vec<(GlobalPosition, Location)>,
+    /// How many of those located are, or have been, in `fetched`.
+    taken: usize,
+    /// What is given next, at most [`DEPTH`]; with each, in which of the segments it lies.
+    fetched: VecDeque<(GlobalPosition, Location, Option<usize>)>,
+    /// Whether nothing comes behind those that are located, but for `failed`.
+    has_ended: bool,
     failed: Option<Error>,
 }
 
 impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Ahead<D, I> {
-    /// Starts with batches of the number of events that are likely to be asked for.
+    /// Starts with the number of events that are likely to be asked for, at least one.
     pub(crate) fn new(reader: Arc<Reader<D>>, positions: I, likely: u64) -> Self {
-        let batch_size = usize::try_from(likely).unwrap_or(usize::MAX).clamp(1, BATCH_MAX);
-        let (located, segments) = (Vec::new(), reader.log().segments());
-        let numbers = [None; BATCH_MAX];
-        Self { reader, positions, batch_size, located, numbers, segments, given: 0, failed: None }
+        let likely = likely.max(1);
+        Self {
+            segments: reader.log().segments(),
+            reader,
+            positions,
+            batch_size: usize::try_from(likely).unwrap_or(usize::MAX).min(BATCH_MAX),
+            likely,
+            located: Vec::new(),
+            taken: 0,
+            fetched: VecDeque::with_capacity(DEPTH),
+            has_ended: false,
+            failed: None,
+        }
+    }
+
+    /// Begins to fetch what is likely to be asked for soon.
+    #[inline]
+    fn look_ahead(&mut self) {
+        while self.fetched.len() < DEPTH {
+            let Some((position, location)) = self.located.get(self.taken).copied() else {
+                if !self.is_more_wanted() {
+                    return;
+                }
+                self.locate_batch();
+                continue;
+            };
+            let number = self.segments.number_at(location);
+            if let Some(segment) = number.and_then(|number| self.segments.get(number)) {
+                segment.fetch(location);
+            }
+            self.fetched.push_back((position, location, number));
+            self.taken += 1;
+        }
+    }
+
+    /// Tells whether to locate more: what is likely to be asked for, and once all of that has been, more
+    /// of it, twice as much each time until there is no end in sight.
+    fn is_more_wanted(&mut self) -> bool {
+        if self.likely == 0 && self.fetched.is_empty() {
+            self.batch_size = (self.batch_size * 2).min(BATCH_MAX);
+            self.likely = match self.batch_size {
+                BATCH_MAX => u64::MAX,
+                batch_size => batch_size as u64,
+            };
+        }
+        self.likely > 0 && !self.has_ended
     }
 
     fn locate_batch(&mut self) {
-        self.given = 0;
-        self.located.clear();
+        let wanted = self.likely.min(self.batch_size as u64);
+        self.likely -= wanted;
         let mut positions = [GlobalPosition::ZERO; BATCH_MAX];
         let mut count = 0;
-        for (slot, position) in positions.iter_mut().take(self.batch_size).zip(&mut self.positions)
-        {
-            match position {
-                Ok(position) => *slot = position,
-                Err(error) => {
-                    self.failed = Some(error);
-                    break;
-                }
+        for (slot, _) in positions.iter_mut().zip(0..wanted) {
+            match self.positions.next() {
+                Some(Ok(position)) => *slot = position,
+                Some(Err(error)) => self.fail(error),
+                None => self.has_ended = true,
+            }
+            if self.has_ended {
+                break;
             }
             count += 1;
         }
-        self.batch_size = (self.batch_size * 2).min(BATCH_MAX);
+        self.located.clear();
+        self.taken = 0;
         let positions = positions.get(..count).unwrap_or_default();
         if let Err(error) = self.reader.locate_all(positions, &mut self.located) {
-            self.failed = Some(error);
+            self.fail(error);
         }
-        self.fetch_batch();
     }
 
-    /// Begins to fetch the events that are located, and keeps where each was found.
-    fn fetch_batch(&mut self) {
-        for (slot, (_, location)) in self.numbers.iter_mut().zip(&self.located) {
-            *slot = self.segments.number_at(*location);
-            if let Some(segment) = slot.and_then(|number| self.segments.get(number)) {
-                segment.fetch(*location);
-            }
-        }
+    /// Ends with an error behind what is located.
+    fn fail(&mut self, error: Error) {
+        (self.failed, self.has_ended) = (Some(error), true);
     }
 }
 
@@ -82,15 +127,11 @@ impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Iterator for Ahead<D, 
     type Item = Result<RecordedEvent>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.given == self.located.len() && self.failed.is_none() {
-            self.locate_batch();
-        }
-        let Some((position, location)) = self.located.get(self.given).copied() else {
+        self.look_ahead();
+        let Some((position, location, number)) = self.fetched.pop_front() else {
             return self.failed.take().map(Err);
         };
-        let number = self.numbers.get(self.given).copied().flatten();
         let segment = number.and_then(|number| self.segments.get(number));
-        self.given += 1;
         Some(self.reader.event_in(segment, position, location))
     }
 }

@@ -5,8 +5,8 @@
 //! seen of them before they are durable (`written`: nothing), how segments follow each other
 //! (`rollover`), what a stop at any call leaves (`stops`), what a damaged index changes (`index`:
 //! nothing), how writing the index fails (`index_failures`), what records beside the log have to do with
-//! it (`records`), what a scan gives (`scan`), what rot changes (`rot`: nothing that anybody is given),
-//! and what a repair makes of every damage (`repair`, `repair_stops`).
+//! it (`records`), what a scan gives and how far a read looks ahead (`scan`), what rot changes (`rot`:
+//! nothing that anybody is given), and what a repair makes of every damage (`repair`, `repair_stops`).
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,10 @@
-//! What a scan gives where its windows begin and end.
+//! What a scan gives where its windows begin and end, and how far a read looks ahead.
+
+use std::cell::Cell;
+use std::sync::Arc;
 
 use super::*;
+use crate::engine::ahead::Ahead;
 
 /// Sizes of payloads about those of windows: the first is of 4 KiB, the longest of 256 KiB.
 const SIZES: [usize; 14] =
@@ -61,4 +65,25 @@ fn a_scan_meets_damage_at_its_event_in_any_window() {
         assert_eq!((events.len() as u64, error.is_none()), (40 - lost, true));
         flip(&disk, &frame.path, offset);
     }
+}
+
+#[test]
+fn positions_are_taken_as_far_as_they_are_likely_to_be_asked_for() {
+    let engine = open(&MemoryDisk::new());
+    append_all(&engine, 1..=200, 8);
+    let taken = Cell::new(0);
+    let positions = (1..=200).inspect(|position| taken.set(*position));
+    let positions = positions.map(|position| Ok(GlobalPosition::new(position)));
+    let mut ahead = Ahead::new(Arc::clone(engine.reader()), positions, 3);
+    let mut given = 0;
+    // Three, then twice as many each time: nothing of the next before all of this has been given.
+    for likely in [3, 9, 21, 45] {
+        while given < likely {
+            given += 1;
+            assert_eq!(ahead.next().unwrap().unwrap().global_position().get(), given);
+            assert_eq!(taken.get(), likely, "as the {given}th is given");
+        }
+    }
+    let rest: Vec<_> = ahead.map(|event| event.unwrap().global_position().get()).collect();
+    assert_eq!((rest, taken.get()), ((46..=200).collect(), 200));
 }
