@@ -1,9 +1,9 @@
 //! Reads the events at positions, located and fetched ahead of use.
 //!
 //! An event that is not in the processor's caches costs waits for memory, for its location and for
-//! itself. Locations are asked for in batches, so that their waits overlap. Events are fetched one by
-//! one, each while another is verified: asked for in a row they came more slowly. Nothing here decides
-//! what is read.
+//! itself. Locations are asked for in batches, so that their waits overlap. Events are fetched two by two,
+//! while others are verified: the waits for where two of them are mapped overlap, and more in a row came
+//! more slowly. Nothing here decides what is read.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ const BATCH_MAX: usize = 32;
 
 /// Events that are being fetched at once: the next one and those behind it.
 const DEPTH: usize = 8;
+
+/// Events that are begun to be fetched in a row, once that many of them have been given.
+const STEP: usize = 2;
 
 /// The events at the positions that an iterator gives. Ends after an error.
 pub(crate) struct Ahead<D: Disk, I> {
@@ -63,6 +66,9 @@ impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Ahead<D, I> {
     /// Begins to fetch what is likely to be asked for soon.
     #[inline]
     fn look_ahead(&mut self) {
+        if self.fetched.len() > DEPTH - STEP {
+            return;
+        }
         while self.fetched.len() < DEPTH {
             let Some((position, location)) = self.located.get(self.taken).copied() else {
                 if !self.is_more_wanted() {
