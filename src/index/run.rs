@@ -71,7 +71,10 @@ impl fmt::Display for Unusable {
 
 impl From<io::Error> for Unusable {
     fn from(error: io::Error) -> Self {
-        Self(error.to_string())
+        match error.kind() {
+            ErrorKind::UnexpectedEof => Self("it is cut short".to_owned()),
+            _ => Self(error.to_string()),
+        }
     }
 }
 
@@ -190,11 +193,7 @@ impl<F: DiskFile> Run<F> {
     #[inline]
     fn piece(&self, offset: u64, length: u64) -> Result<Piece<'_>, Unusable> {
         let wanted = usize::try_from(length).map_err(|_| Unusable("it is too long".to_owned()))?;
-        let piece = self.file.piece(offset, wanted)?;
-        match piece.len() == wanted {
-            true => Ok(piece),
-            false => Err(Unusable("it is cut short".to_owned())),
-        }
+        Ok(self.file.piece(offset, wanted)?)
     }
 
     /// Checks a page unless it has been checked before.
@@ -403,7 +402,7 @@ fn read_checksums<F: DiskFile>(
 ) -> Result<Bytes, NotOpened> {
     let length = usize::try_from(pages * 4).map_err(|_| Unusable("it is too long".to_owned()))?;
     let bytes = file.bytes(header.checksums_offset, length).map_err(NotOpened::of_reading)?;
-    match bytes.len() == length && crc32fast::hash(&bytes) == header.checksums_crc {
+    match crc32fast::hash(&bytes) == header.checksums_crc {
         true => Ok(bytes),
         false => Err(Unusable("the checksum of its checksums does not match".to_owned()).into()),
     }

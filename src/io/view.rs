@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::Result;
+use std::io::{ErrorKind, Result};
 use std::ops::Deref;
 use std::sync::OnceLock;
 
@@ -48,12 +48,16 @@ impl<F: DiskFile> ViewedFile<F> {
         &self.file
     }
 
-    /// Returns the bytes of a range, fewer only at the end of the file.
+    /// Returns exactly the bytes of a range.
+    ///
+    /// # Errors
+    ///
+    /// `UnexpectedEof` for a range that the file does not have, else what reading it ran into.
     #[inline]
     pub(crate) fn piece(&self, offset: u64, len: usize) -> Result<Piece<'_>> {
         match self.mapped(offset, len) {
             Some(bytes) => Ok(Piece::Mapped(bytes)),
-            None => self.file.read_bytes(offset, len).map(Piece::Read),
+            None => self.read(offset, len).map(Piece::Read),
         }
     }
 
@@ -62,7 +66,17 @@ impl<F: DiskFile> ViewedFile<F> {
     pub(crate) fn bytes(&self, offset: u64, len: usize) -> Result<Bytes> {
         match self.map().and_then(|map| map.share(offset, len)) {
             Some(bytes) => Ok(bytes),
-            None => self.file.read_bytes(offset, len),
+            None => self.read(offset, len),
+        }
+    }
+
+    /// Out of the way of looks that need only the map.
+    #[inline(never)]
+    fn read(&self, offset: u64, len: usize) -> Result<Bytes> {
+        let bytes = self.file.read_bytes(offset, len)?;
+        match bytes.len() == len {
+            true => Ok(bytes),
+            false => Err(ErrorKind::UnexpectedEof.into()),
         }
     }
 

@@ -17,6 +17,7 @@
 mod prepare;
 mod scan;
 
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -304,11 +305,7 @@ impl<F: DiskFile> Segment<F> {
     fn piece(&self, offset: u64, length: u32, what: &'static str) -> Result<Piece<'_>> {
         self.check_readable(offset, length, what)?;
         let piece = self.file.piece(offset, length as usize);
-        let piece = piece.map_err(|source| self.read_error(offset, source))?;
-        match piece.len() == length as usize {
-            true => Ok(piece),
-            false => Err(self.fault(offset, &Fault::Short, what)),
-        }
+        piece.map_err(|source| self.no_piece(offset, source, what))
     }
 
     /// As `piece`, as bytes that may be kept.
@@ -316,10 +313,14 @@ impl<F: DiskFile> Segment<F> {
     fn bytes(&self, offset: u64, length: u32, what: &'static str) -> Result<Bytes> {
         self.check_readable(offset, length, what)?;
         let bytes = self.file.bytes(offset, length as usize);
-        let bytes = bytes.map_err(|source| self.read_error(offset, source))?;
-        match bytes.len() == length as usize {
-            true => Ok(bytes),
-            false => Err(self.fault(offset, &Fault::Short, what)),
+        bytes.map_err(|source| self.no_piece(offset, source, what))
+    }
+
+    #[cold]
+    fn no_piece(&self, offset: u64, source: io::Error, what: &'static str) -> Error {
+        match source.kind() {
+            ErrorKind::UnexpectedEof => self.fault(offset, &Fault::Short, what),
+            _ => self.read_error(offset, source),
         }
     }
 
@@ -332,7 +333,7 @@ impl<F: DiskFile> Segment<F> {
         }
     }
 
-    fn read_error(&self, offset: u64, source: std::io::Error) -> Error {
+    fn read_error(&self, offset: u64, source: io::Error) -> Error {
         Error::Read { path: self.path.clone(), offset, source }
     }
 
