@@ -71,10 +71,7 @@ impl fmt::Display for Unusable {
 
 impl From<io::Error> for Unusable {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            ErrorKind::UnexpectedEof => Self("it is cut short".to_owned()),
-            _ => Self(error.to_string()),
-        }
+        Self(error.to_string())
     }
 }
 

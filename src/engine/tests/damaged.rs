@@ -129,6 +129,19 @@ fn damage_done_while_a_store_is_open_is_an_error_at_that_event() {
 }
 
 #[test]
+fn a_segment_cut_short_while_a_store_is_open_is_damage_at_the_event() {
+    let disk = MemoryDisk::new();
+    let engine = open(&disk);
+    append_all(&engine, 1..=3, 8);
+    let frame = frame_of(&disk, 2);
+    edit(&disk, &frame.path, |bytes| bytes.truncate(usize::try_from(frame.end() - 4).unwrap()));
+    let damage = damage_of(engine.reader().event_at(GlobalPosition::new(2)));
+    assert_eq!(damage.file.to_str().unwrap(), frame.path);
+    assert_eq!(damage.reason, "event: it is cut short");
+    assert_eq!(positions(&read_from(&engine, 1).0), [1]);
+}
+
+#[test]
 fn what_was_located_together_with_a_damaged_event_is_given_up_to_it() {
     let disk = MemoryDisk::new();
     let engine = open(&disk);
