@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
@@ -205,9 +206,17 @@ struct Ended<'a>(&'a Shared);
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
         let mut queue = self.0.queue.lock();
-        *queue = Queue { is_closed: true, failure: queue.failure.take(), ..Queue::default() };
+        let left = (!queue.is_idle()).then(given_up);
+        let failure = queue.failure.take().or(left);
+        *queue = Queue { is_closed: true, failure, ..Queue::default() };
         self.0.changed.notify_all();
     }
+}
+
+/// Returns why a snapshot is not written that comes, or waits, when the thread has ended.
+fn given_up() -> Error {
+    let source = io::Error::other("the thread that writes snapshots has panicked");
+    Error::io("write", "snapshots", source)
 }
 
 impl Queue {
@@ -221,7 +230,11 @@ impl Queue {
             Some(other) if other.stream_version >= snapshot.stream_version => return,
             other => other.is_some(),
         };
-        if self.is_closed || (!is_known && self.order.len() >= WAITING_MAX) {
+        if self.is_closed {
+            self.failure.get_or_insert_with(given_up);
+            return;
+        }
+        if !is_known && self.order.len() >= WAITING_MAX {
             return;
         }
         if !is_known {

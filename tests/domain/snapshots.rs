@@ -357,9 +357,13 @@ fn a_writer_that_panics_is_waited_for_by_nobody() {
     }
     let snapshots = StoredSnapshots::new(Arc::new(Panicking));
     let accounts = with(MemoryStore::new(), snapshots.clone(), 1);
-    let account = fill(&accounts, 100);
+    // Whoever asks is told, of the snapshot that was under way and of what comes later.
+    fill(&accounts, 0);
+    assert!(snapshots.flush().unwrap_err().to_string().contains("panicked"));
     snapshots.flush().unwrap();
-    assert_eq!(accounts.load(&ada()).unwrap().unwrap().state(), account.state());
+    fill_more(&accounts);
+    assert!(snapshots.flush().unwrap_err().to_string().contains("panicked"));
+    assert_eq!(accounts.load(&ada()).unwrap().unwrap().version(), version(11));
 }
 
 #[test]
