@@ -17,7 +17,7 @@ use crate::io::Disk;
 use crate::position::GlobalPosition;
 
 /// Positions that are located at once, once a read has shown that it goes on.
-const BATCH_MAX: usize = 32;
+const BATCH_MAX: usize = 16;
 
 /// Events that are being fetched at once: the next one and those behind it.
 const DEPTH: usize = 8;
