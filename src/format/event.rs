@@ -79,7 +79,7 @@ pub(super) fn append_raw(bytes: &mut Vec<u8>, event: &[u8]) {
 
 /// Sets what is known once the body is complete: its checksum, in the field of the event's.
 fn seal_body(own: &mut [u8]) {
-    let body_crc = crc32fast::hash(body(own));
+    let body_crc = body_hasher(own).finalize();
     EVENT_CRC.put(own, body_crc.into());
 }
 
@@ -109,17 +109,18 @@ pub(super) fn stamp(own: &mut [u8], recorded_at: Timestamp, salt: Salt, location
 /// Tells whether the checksum of an event matches; `own` is the event without padding.
 #[inline(always)]
 pub(super) fn verifies(own: &[u8], salt: Salt, location: Location) -> bool {
-    let mut body_crc = new_hasher();
-    body_crc.update(body(own));
-    let crc = finish_crc(body_crc, own) ^ salt.signature(location);
+    let crc = finish_crc(body_hasher(own), own) ^ salt.signature(location);
     own.len() >= EVENT_HEADER.size && crc == EVENT_CRC.get_u32(own)
 }
 
-/// Returns a new hasher without asking the processor again for what it can do.
+/// Returns a hasher that has been given the body, made without asking the processor again for what it
+/// can do.
 #[inline]
-fn new_hasher() -> Hasher {
+fn body_hasher(own: &[u8]) -> Hasher {
     static NEW: LazyLock<Hasher> = LazyLock::new(Hasher::new);
-    NEW.clone()
+    let mut hasher = NEW.clone();
+    hasher.update(body(own));
+    hasher
 }
 
 pub(super) fn crc_of(own: &[u8]) -> u32 {
