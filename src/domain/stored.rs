@@ -109,7 +109,8 @@ impl StoredSnapshots {
     /// # Errors
     ///
     /// Why the last one that was given up since the last call could not be written. The aggregates are
-    /// not concerned: their events are recorded.
+    /// not concerned: their events are recorded. Once the thread has panicked, which only a
+    /// [`RecordStore`] that panics can bring about, all further ones are given up: make the snapshots anew.
     pub fn flush(&self) -> Result<()> {
         let shared = &self.0.shared;
         let mut queue = shared.queue.lock();
@@ -207,7 +208,7 @@ impl Drop for Ended<'_> {
     fn drop(&mut self) {
         let mut queue = self.0.queue.lock();
         let left = (!queue.is_idle()).then(given_up);
-        let failure = queue.failure.take().or(left);
+        let failure = left.or(queue.failure.take());
         *queue = Queue { is_closed: true, failure, ..Queue::default() };
         self.0.changed.notify_all();
     }
@@ -231,7 +232,7 @@ impl Queue {
             other => other.is_some(),
         };
         if self.is_closed {
-            self.failure.get_or_insert_with(given_up);
+            self.failure = Some(given_up());
             return;
         }
         if !is_known && self.order.len() >= WAITING_MAX {

@@ -340,10 +340,15 @@ fn what_was_handed_over_is_written_before_the_last_handle_is_gone() {
 
 #[test]
 fn a_writer_that_panics_is_waited_for_by_nobody() {
-    struct Panicking;
+    /// Fails first, then panics.
+    #[derive(Default)]
+    struct Panicking(AtomicBool);
     impl RecordStore for Panicking {
         fn write_record(&self, _: RecordKind, _: &str, _: &[u8]) -> annals::Result<()> {
-            panic!("the test says so")
+            match self.0.swap(true, Ordering::SeqCst) {
+                false => Err(Error::ReadOnly),
+                true => panic!("the test says so"),
+            }
         }
         fn read_record(&self, _: RecordKind, _: &str) -> annals::Result<Record> {
             Ok(Record::Absent)
@@ -355,8 +360,17 @@ fn a_writer_that_panics_is_waited_for_by_nobody() {
             Claims::default().claim(kind, name)
         }
     }
-    let snapshots = StoredSnapshots::new(Arc::new(Panicking));
+    let snapshots = StoredSnapshots::new(Arc::new(Panicking::default()));
     let accounts = with(MemoryStore::new(), snapshots.clone(), 1);
+    let refused = Snapshot {
+        stream_version: version(1),
+        last_event_id: EventId::generate(),
+        tenant: None,
+        state_type: String::new(),
+        schema_version: 1,
+        state: Bytes::new(),
+    };
+    snapshots.save(&StreamId::new("Account", "grace").unwrap(), refused);
     // Whoever asks is told, of the snapshot that was under way and of what comes later.
     fill(&accounts, 0);
     assert!(snapshots.flush().unwrap_err().to_string().contains("panicked"));
