@@ -71,7 +71,10 @@ impl fmt::Display for Unusable {
 
 impl From<io::Error> for Unusable {
     fn from(error: io::Error) -> Self {
-        Self(error.to_string())
+        match error.kind() {
+            ErrorKind::UnexpectedEof => Fault::Short.into(),
+            _ => Self(error.to_string()),
+        }
     }
 }
 
