@@ -25,7 +25,7 @@ const DEPTH: usize = 8;
 /// Events that are begun to be fetched in a row, once that many of them have been given.
 const STEP: usize = 2;
 
-/// The events at the positions that an iterator gives. Ends after an error.
+/// The events at the positions that an iterator gives; not to be asked again after an error.
 pub(crate) struct Ahead<D: Disk, I> {
     reader: Arc<Reader<D>>,
     positions: I,
