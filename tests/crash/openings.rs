@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use annals::{Error, EventStore, FileStore, Options};
 use tempfile::TempDir;
@@ -158,10 +159,13 @@ fn files_of_a_store_are_for_their_owner_only() {
     }
 }
 
-/// Runs a task as a user that may not do everything, with a copy of this program it can reach.
+/// Runs a task as a user that may not do everything, with a copy of this program it can reach. Another
+/// program copies it: a child that another test starts meanwhile would inherit the open copy of this one, and
+/// until it has closed that the system starts no program from it.
 fn as_nobody(directory: &Path, task: &str, store: &Path) -> Option<Vec<String>> {
     let program = directory.join("program");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let own = std::env::current_exe().unwrap();
+    assert!(Command::new("cp").arg(own).arg(&program).status().unwrap().success());
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = child::command(&program, task, store);
