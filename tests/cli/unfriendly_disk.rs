@@ -24,7 +24,9 @@ fn a_read_only_directory_is_named_and_the_store_in_it_can_be_read() {
     let (closed, program) = (place.path().join("closed"), place.path().join("annals"));
     fs::create_dir(&closed).unwrap();
     place.run("import events --store closed/store").printed();
-    fs::copy(PROGRAM, &program).unwrap();
+    // By another program: a child of another test would inherit the open copy of this one, and until it has
+    // closed that the system starts no program from it.
+    assert!(Command::new("cp").arg(PROGRAM).arg(&program).status().unwrap().success());
     fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
     set_modes(&closed, 0o555, 0o444);
 
