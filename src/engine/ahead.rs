@@ -22,7 +22,7 @@ const BATCH_MAX: usize = 16;
 /// Events that are being fetched at once: the next one and those behind it.
 const DEPTH: usize = 8;
 
-/// Events that are begun to be fetched in a row, once that many of them have been given.
+/// Events that are begun to be fetched in a row, once as many have been given.
 const STEP: usize = 2;
 
 /// The events at the positions that an iterator gives; not to be asked again after an error.
@@ -100,18 +100,21 @@ impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Ahead<D, I> {
     }
 
     fn locate_batch(&mut self) {
-        let wanted = self.likely.min(self.batch_size as u64);
-        self.likely -= wanted;
+        let wanted = usize::try_from(self.likely).unwrap_or(usize::MAX).min(self.batch_size);
+        self.likely -= wanted as u64;
         let mut positions = [GlobalPosition::ZERO; BATCH_MAX];
         let mut count = 0;
-        for (slot, _) in positions.iter_mut().zip(0..wanted) {
+        for slot in positions.iter_mut().take(wanted) {
             match self.positions.next() {
                 Some(Ok(position)) => *slot = position,
-                Some(Err(error)) => self.fail(error),
-                None => self.has_ended = true,
-            }
-            if self.has_ended {
-                break;
+                Some(Err(error)) => {
+                    self.fail(error);
+                    break;
+                }
+                None => {
+                    self.has_ended = true;
+                    break;
+                }
             }
             count += 1;
         }
