@@ -71,10 +71,7 @@ impl fmt::Display for Unusable {
 
 impl From<io::Error> for Unusable {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            ErrorKind::UnexpectedEof => Fault::Short.into(),
-            _ => Self(error.to_string()),
-        }
+        Self(error.to_string())
     }
 }
 

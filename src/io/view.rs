@@ -70,7 +70,7 @@ impl<F: DiskFile> ViewedFile<F> {
         }
     }
 
-    /// Out of the way of looks that need only the map.
+    /// Reads a range that is not mapped, out of the way of looks that need only the map.
     #[inline(never)]
     fn read(&self, offset: u64, len: usize) -> Result<Bytes> {
         let bytes = self.file.read_bytes(offset, len)?;
