@@ -26,6 +26,18 @@ fn version(number: u64) -> StreamVersion {
     StreamVersion::new(number)
 }
 
+/// Returns a snapshot of nothing.
+fn at(number: u64) -> Snapshot {
+    Snapshot {
+        stream_version: version(number),
+        last_event_id: EventId::generate(),
+        tenant: None,
+        state_type: String::new(),
+        schema_version: 1,
+        state: Bytes::new(),
+    }
+}
+
 /// Opens the account and makes deposits of 1, 2, 3 ... up to `count`.
 fn fill<S: EventStore>(accounts: &Repository<Account, S>, count: u64) -> Root<Account> {
     let mut account = accounts.execute(&ada(), |it| it.open("Ada")).unwrap();
@@ -290,14 +302,6 @@ fn a_snapshot_that_can_not_be_written_fails_no_save() {
 fn an_older_snapshot_does_not_take_the_place_of_a_newer_one_that_waits() {
     let gated = Arc::new(Gated::default());
     let snapshots = StoredSnapshots::new(Arc::clone(&gated) as Arc<dyn RecordStore>);
-    let at = |number| Snapshot {
-        stream_version: version(number),
-        last_event_id: EventId::generate(),
-        tenant: None,
-        state_type: String::new(),
-        schema_version: 1,
-        state: Bytes::new(),
-    };
     let _opens = OpensAtLast(&gated);
     let found = || snapshots.load(&stream()).unwrap().stream_version.get();
     snapshots.save(&stream(), at(1));
@@ -326,20 +330,12 @@ fn what_was_handed_over_is_written_before_the_last_handle_is_gone() {
 
     let late = store.snapshots();
     store.close().unwrap();
-    let snapshot = Snapshot {
-        stream_version: version(1),
-        last_event_id: EventId::generate(),
-        tenant: None,
-        state_type: String::new(),
-        schema_version: 1,
-        state: Bytes::new(),
-    };
-    late.save(&stream(), snapshot);
+    late.save(&stream(), at(1));
     assert!(matches!(late.flush(), Err(Error::Closed)));
 }
 
 #[test]
-fn a_writer_that_panics_is_waited_for_by_nobody() {
+fn a_writer_that_panics_is_waited_for_by_nobody_and_told_of() {
     /// Fails first, then panics.
     #[derive(Default)]
     struct Panicking(AtomicBool);
@@ -362,15 +358,7 @@ fn a_writer_that_panics_is_waited_for_by_nobody() {
     }
     let snapshots = StoredSnapshots::new(Arc::new(Panicking::default()));
     let accounts = with(MemoryStore::new(), snapshots.clone(), 1);
-    let refused = Snapshot {
-        stream_version: version(1),
-        last_event_id: EventId::generate(),
-        tenant: None,
-        state_type: String::new(),
-        schema_version: 1,
-        state: Bytes::new(),
-    };
-    snapshots.save(&StreamId::new("Account", "grace").unwrap(), refused);
+    snapshots.save(&StreamId::new("Account", "grace").unwrap(), at(1));
     // Whoever asks is told, of the snapshot that was under way and of what comes later.
     fill(&accounts, 0);
     assert!(snapshots.flush().unwrap_err().to_string().contains("panicked"));
