@@ -325,7 +325,7 @@ impl<D: Disk> Appender<D> {
         for queued in frames {
             let location = durable_upto.plus(self.buffer.len() as u64);
             let stamp = Stamp {
-                salt: self.active.header().salt,
+                signing: self.active.header().signing,
                 location,
                 durable_upto,
                 recorded_at: self.recorded_at,

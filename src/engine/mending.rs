@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::holes::Holes;
 use crate::error::{Error, Result};
 use crate::format::{
-    ALIGNMENT, Frame, Location, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, Salt, SegmentHeader,
-    StoreFile, salt_for,
+    ALIGNMENT, Frame, HashOrder, Location, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES,
+    SegmentHeader, Signing, StoreFile, signing_for,
 };
 use crate::io::{Disk, DiskFile, OpenMode};
 use crate::limits::COMMIT_BYTES_MAX;
@@ -101,34 +101,66 @@ fn header<D: Disk>(log: &D, store_id: Uuid, place: &Place) -> Result<Option<Segm
     let file_bytes = file.len().map_err(failed)? / ALIGNMENT as u64 * ALIGNMENT as u64;
     let sizes =
         [place.end.map(|end| end.distance_from(base)), Some(file_bytes), Some(written.size)];
-    let mut salts = vec![(written.salt, 1)];
+    let mut signings = vec![(written.signing, 1)];
     let first = base.plus(SEGMENT_HEADER_BYTES as u64);
     // The first frame itself says what the salt has to be, so it takes another one to show it.
-    salts.extend(place.base.and_then(|_| salt_of(&file, first)).map(|salt| (salt, 2)));
+    let of_first = place.base.and_then(|_| signing_of(&file, first));
+    signings.extend(of_first.map(|signing| (signing, 2)));
     for size in sizes.into_iter().flatten() {
-        for (salt, proofs_min) in &salts {
-            let header = SegmentHeader { store_id, number: place.number, salt: *salt, base, size };
-            if SegmentHeader::decode(&header.encode()).is_ok()
-                && proofs(log, &header)? >= *proofs_min
-            {
+        for (signing, proofs_min) in &signings {
+            let header =
+                SegmentHeader { store_id, number: place.number, signing: *signing, base, size };
+            if SegmentHeader::decode(&header.encode()).is_err() {
+                continue;
+            }
+            let header = in_the_order_of_its_events(log, header)?;
+            if proofs(log, &header)? >= *proofs_min {
                 return Ok(Some(header));
             }
         }
     }
     let size = file_bytes;
-    let salt = Salt::new(Uuid::new_v4().as_u64_pair().1);
-    let blank = SegmentHeader { store_id, number: place.number, salt, base, size };
+    let signing = Signing::new(Uuid::new_v4().as_u64_pair().1);
+    let blank = SegmentHeader { store_id, number: place.number, signing, base, size };
     let is_blank = place.is_last && place.base.is_some() && holds_nothing(log, &blank)?;
     Ok(Some(blank).filter(|_| is_blank))
 }
 
-/// Returns the salt that makes a frame of what stands where the first one does.
-fn salt_of(file: &impl DiskFile, location: Location) -> Option<Salt> {
+/// Returns what makes a frame of what stands where the first one does.
+fn signing_of(file: &impl DiskFile, location: Location) -> Option<Signing> {
     let offset = SEGMENT_HEADER_BYTES as u64;
     let room = usize::try_from(file.len().ok()?.saturating_sub(offset)).ok()?;
     let mut bytes = vec![0; room.min(COMMIT_BYTES_MAX as usize)];
     read_around_errors(file, &mut bytes, offset);
-    salt_for(&bytes.into(), location)
+    signing_for(&bytes.into(), location)
+}
+
+/// Returns the header with the order of hashing in which a frame with events verifies: neither the salt, nor
+/// a footer, nor a watermark tells it.
+fn in_the_order_of_its_events<D: Disk>(log: &D, header: SegmentHeader) -> Result<SegmentHeader> {
+    for order in HashOrder::ALL {
+        let ordered = SegmentHeader { signing: header.signing.with_order(order), ..header };
+        if has_events(log, &ordered)? {
+            return Ok(ordered);
+        }
+    }
+    Ok(header)
+}
+
+/// Tells whether any frame with events verifies with a header.
+fn has_events<D: Disk>(log: &D, header: &SegmentHeader) -> Result<bool> {
+    let segment = Segment::open_with(log, *header, OpenMode::Read)?.tolerating_read_errors();
+    let mut scan = Scan::new(&segment);
+    while let Scanned::Frame(frame) = scan.advance()? {
+        if holds_events(&frame) {
+            return Ok(true);
+        }
+    }
+    Ok(scan.search(u64::MAX, holds_events)?.is_some())
+}
+
+fn holds_events(frame: &Frame) -> bool {
+    frame.header().event_count > 0
 }
 
 /// Counts what verifies with a header, up to two: frames, events of a frame, a footer.
@@ -147,8 +179,7 @@ fn proofs<D: Disk>(log: &D, header: &SegmentHeader) -> Result<usize> {
         Scanned::Frame(_) => true,
         _ => scan.search(u64::MAX, |_| true)?.is_some(),
     };
-    let has_events = |frame: &Frame| frame.header().event_count > 0;
-    Ok(1 + usize::from(has_second || has_events(&first)))
+    Ok(1 + usize::from(has_second || holds_events(&first)))
 }
 
 /// Tells whether nothing but zeros stands behind the header.

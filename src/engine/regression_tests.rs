@@ -87,7 +87,7 @@ fn forge(disk: &MemoryDisk, offset: u64, first_position: u64, epoch: u32, durabl
     frame.push(&task(), &NewEvent::new("Forged", "x")).unwrap();
     frame.place(GlobalPosition::new(first_position), [StreamVersion::FIRST]);
     frame.stamp(&Stamp {
-        salt: header.salt,
+        signing: header.signing,
         location: header.base.plus(offset),
         durable_upto: Location::new(durable_upto),
         recorded_at: Timestamp::from_micros(5),

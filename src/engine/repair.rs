@@ -31,8 +31,8 @@ use super::tail::CUT_DIRECTORY;
 use crate::clock::Clock;
 use crate::error::{Damage, Error, Result};
 use crate::format::{
-    ALIGNMENT, EVENT_HEADER_BYTES, HOLES_MAX, Hole, HoleKind, SEGMENT_HEADER_BYTES, Salt,
-    SegmentHeader, StoreFile, decode_lost, encode_lost,
+    ALIGNMENT, EVENT_HEADER_BYTES, HOLES_MAX, Hole, HoleKind, SEGMENT_HEADER_BYTES, SegmentHeader,
+    Signing, StoreFile, decode_lost, encode_lost,
 };
 use crate::index::{last_covered, remove_stale};
 use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode};
@@ -265,7 +265,7 @@ impl<'a, D: Disk> Planner<'a, D> {
         Ok(Some(SegmentHeader {
             store_id,
             number: tail.last_segment + 1,
-            salt: Salt::new(Uuid::new_v4().as_u64_pair().1),
+            signing: Signing::new(Uuid::new_v4().as_u64_pair().1),
             base: tail.end,
             size: FIRST_SEGMENT_BYTES,
         }))

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::chance;
 use crate::error::Result;
-use crate::format::{Location, SEGMENT_OVERHEAD, Salt, SegmentHeader};
+use crate::format::{Location, SEGMENT_OVERHEAD, SegmentHeader, Signing};
 use crate::io::{Disk, PAGE_BYTES};
 use crate::limits::{DOUBLED_SEGMENT_BYTES_MAX, FIRST_SEGMENT_BYTES, SEGMENT_SHARE_OF_LOG};
 use crate::segment::{Preallocation, Segment, prepare};
@@ -56,7 +56,7 @@ impl<D: Disk> Rotation<D> {
     pub(crate) fn first_header(store_id: Uuid, segment_bytes: u64) -> SegmentHeader {
         let size = FIRST_SEGMENT_BYTES.min(segment_bytes);
         let base = Location::new(0);
-        SegmentHeader { store_id, number: 1, salt: random_salt(), base, size }
+        SegmentHeader { store_id, number: 1, signing: random_signing(), base, size }
     }
 
     /// Returns the header of the segment after `active`: twice its size as long as that is small, then a
@@ -68,7 +68,7 @@ impl<D: Disk> Rotation<D> {
         SegmentHeader {
             store_id: self.store_id,
             number: active.number + 1,
-            salt: random_salt(),
+            signing: random_signing(),
             base: active.end(),
             size: doubled.max(share).min(self.segment_bytes).max(needed),
         }
@@ -161,8 +161,8 @@ impl<D: Disk> Drop for Preparation<'_, D> {
     }
 }
 
-fn random_salt() -> Salt {
-    Salt::new(chance::unique().as_u64_pair().1)
+fn random_signing() -> Signing {
+    Signing::new(chance::unique().as_u64_pair().1)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::field::table;
 table! {
     /// Opens every event of a frame.
     EVENT_HEADER, "Event header", 64;
-    EVENT_CRC: 0, 4, "crc", "CRC-32 of the event from byte 48 on, then of bytes 4 to 48, signed";
+    EVENT_CRC: 0, 4, "crc", "CRC-32 of the event from byte 4 on, signed";
     EVENT_LENGTH: 4, 4, "length", "bytes of the event without padding";
     EVENT_STREAM_VERSION: 8, 8, "stream version", "1, 2, 3 ... in its stream";
     EVENT_GLOBAL_POSITION: 16, 8, "global position", "that of its frame's first event and its index";

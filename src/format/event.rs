@@ -1,8 +1,9 @@
 //! One event as it stands in a frame: its bytes, which `event` knows, sealed at their place.
 //!
 //! Its checksum covers everything about it that a reader hands out, so one event can be verified and
-//! borrowed without reading anything else of its commit. The checksum is computed in two steps: over
-//! the body before any lock is taken, then over the header, when position, time and place are known.
+//! borrowed without reading anything else of its commit. It is computed by whoever writes the event, in
+//! one step, when position, time and place are known: to hash the body beforehand costs more than it
+//! spares those who wait.
 
 use std::sync::LazyLock;
 
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use crc32fast::Hasher;
 use uuid::Uuid;
 
-use super::{Fault, Location, Salt};
+use super::{Fault, HashOrder, Location, Signing};
 use crate::bugs::{self, Bug};
 use crate::error::Result;
 #[cfg(any(test, feature = "testing"))]
@@ -20,9 +21,8 @@ use crate::event::layout::{
     EVENT_CRC, EVENT_FRAME_DISTANCE, EVENT_GLOBAL_POSITION, EVENT_HEADER, EVENT_ID, EVENT_INDEX,
     EVENT_LENGTH, EVENT_RECORDED_AT, EVENT_STREAM_VERSION, KNOWN_EVENT_FLAGS,
 };
-use crate::event::{Encoded, EventId, NewEvent, NoEvent, encode};
+use crate::event::{Encoded, EventId, NoEvent};
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::stream::StreamId;
 use crate::timestamp::Timestamp;
 
 /// Where an event stands, as its header says.
@@ -58,15 +58,6 @@ pub(crate) fn id_of(header: &[u8]) -> EventId {
     EventId::from_uuid(Uuid::from_bytes(EVENT_ID.get_16(header)))
 }
 
-/// Appends an event to `bytes`; its crc field holds the checksum of its body until it is stamped,
-/// and what is not known yet is zero.
-pub(super) fn append(bytes: &mut Vec<u8>, stream: &StreamId, event: &NewEvent) -> Result<()> {
-    let start = bytes.len();
-    encode(bytes, stream, event)?;
-    seal_body(bytes.get_mut(start..).unwrap_or_default());
-    Ok(())
-}
-
 /// Appends bytes as if they were an event.
 #[cfg(any(test, feature = "testing"))]
 pub(super) fn append_raw(bytes: &mut Vec<u8>, event: &[u8]) {
@@ -74,13 +65,6 @@ pub(super) fn append_raw(bytes: &mut Vec<u8>, event: &[u8]) {
     bytes.extend_from_slice(event);
     let own = bytes.get_mut(start..).unwrap_or_default();
     EVENT_LENGTH.put(own, own.len() as u64);
-    seal_body(own);
-}
-
-/// Sets what is known once the body is complete: its checksum, in the field of the event's.
-fn seal_body(own: &mut [u8]) {
-    let body_crc = body_hasher(own).finalize();
-    EVENT_CRC.put(own, body_crc.into());
 }
 
 /// Sets what is known under the lock: version and position, and the place in the frame.
@@ -97,54 +81,54 @@ pub(super) fn place(
     EVENT_INDEX.put(own, index as u64);
 }
 
-/// Sets the commit time of a placed event, finishes its checksum and returns that.
-pub(super) fn stamp(own: &mut [u8], recorded_at: Timestamp, salt: Salt, location: Location) -> u32 {
+/// Sets the commit time of a placed event and its checksum, and returns that; `own` is the event without
+/// padding.
+pub(super) fn stamp(
+    own: &mut [u8],
+    recorded_at: Timestamp,
+    signing: Signing,
+    location: Location,
+) -> u32 {
     EVENT_RECORDED_AT.put(own, recorded_at.as_micros().cast_unsigned());
-    let body_crc = Hasher::new_with_initial(EVENT_CRC.get_u32(own));
-    let crc = finish_crc(body_crc, own) ^ salt.signature(location);
+    let crc = hash(own, signing.order()) ^ signing.signature(location);
     EVENT_CRC.put(own, crc.into());
     crc
 }
 
 /// Tells whether the checksum of an event matches; `own` is the event without padding.
 #[inline(always)]
-pub(super) fn verifies(own: &[u8], salt: Salt, location: Location) -> bool {
-    let crc = finish_crc(body_hasher(own), own) ^ salt.signature(location);
+pub(super) fn verifies(own: &[u8], signing: Signing, location: Location) -> bool {
+    let crc = hash(own, signing.order()) ^ signing.signature(location);
     own.len() >= EVENT_HEADER.size && crc == EVENT_CRC.get_u32(own)
 }
 
-/// Returns a hasher that has been given the body, made without asking the processor again for what it
-/// can do.
-#[inline]
-fn body_hasher(own: &[u8]) -> Hasher {
+/// Hashes everything of an event but the checksum itself. The hasher is made without asking the processor
+/// again for what it can do.
+#[inline(always)]
+fn hash(own: &[u8], order: HashOrder) -> u32 {
     static NEW: LazyLock<Hasher> = LazyLock::new(Hasher::new);
     let mut hasher = NEW.clone();
-    hasher.update(body(own));
-    hasher
+    match order {
+        HashOrder::InOrder => hasher.update(own.get(EVENT_LENGTH.offset..).unwrap_or_default()),
+        HashOrder::BodyFirst => {
+            hasher.update(own.get(EVENT_ID.offset..).unwrap_or_default());
+            hasher.update(own.get(EVENT_LENGTH.offset..EVENT_ID.offset).unwrap_or_default());
+        }
+    }
+    hasher.finalize()
 }
 
 pub(super) fn crc_of(own: &[u8]) -> u32 {
     EVENT_CRC.get_u32(own)
 }
 
-#[inline]
-fn body(own: &[u8]) -> &[u8] {
-    own.get(EVENT_ID.offset..).unwrap_or_default()
-}
-
-#[inline]
-fn finish_crc(mut hasher: Hasher, own: &[u8]) -> u32 {
-    hasher.update(own.get(EVENT_LENGTH.offset..EVENT_ID.offset).unwrap_or_default());
-    hasher.finalize()
-}
-
 /// Verifies an event and checks that it is one; `own` is the event without padding.
 #[inline]
-pub(crate) fn check(own: &[u8], salt: Salt, location: Location) -> Result<(), Fault> {
+pub(crate) fn check(own: &[u8], signing: Signing, location: Location) -> Result<(), Fault> {
     if own.len() < EVENT_HEADER.size {
         return Err(Fault::Short);
     }
-    if !verifies(own, salt, location) && !bugs::on(Bug::EventUnchecked) {
+    if !verifies(own, signing, location) && !bugs::on(Bug::EventUnchecked) {
         return Err(Fault::Checksum);
     }
     check_parts(own)
@@ -172,7 +156,7 @@ fn fault(no_event: NoEvent) -> Fault {
 #[cfg(any(test, feature = "testing"))]
 pub(crate) fn decode_first(
     own: &Bytes,
-    salt: Salt,
+    signing: Signing,
     location: Location,
 ) -> Result<RecordedEvent, Fault> {
     let length = EventPlace::read(own).length as usize;
@@ -180,6 +164,6 @@ pub(crate) fn decode_first(
         return Err(Fault::Short);
     }
     let own = own.slice(..length);
-    check(&own, salt, location)?;
+    check(&own, signing, location)?;
     Ok(RecordedEvent::of(own))
 }

@@ -1,9 +1,8 @@
 //! A frame: one commit in the log, or a watermark without events.
 //!
 //! A frame is made in three steps, each as early as what it needs is known: `PackedFrame::push`
-//! encodes events and hashes their bodies, by the caller and before any lock; `place` sets versions
-//! and the first position, under the lock; `stamp` finishes the checksums for one place in the log,
-//! by whoever writes the group.
+//! encodes events, by the caller and before any lock; `place` sets versions and the first position, under
+//! the lock; `stamp` computes the checksums for one place in the log, by whoever writes the group.
 //!
 //! Invariants:
 //!
@@ -19,10 +18,10 @@ use super::layout::{
     ALIGNMENT, FRAME_CLOSED, FRAME_CRC, FRAME_DURABLE_UPTO, FRAME_EPOCH, FRAME_EVENT_COUNT,
     FRAME_FIRST_POSITION, FRAME_FLAGS, FRAME_HEADER, FRAME_LENGTH, FRAME_RECORDED_AT,
 };
-use super::{EVENT_HEADER_BYTES, EventPlace, Fault, Location, Salt, aligned, is_zero};
+use super::{EVENT_HEADER_BYTES, EventPlace, Fault, Location, Signing, aligned, is_zero};
 use crate::bugs::{self, Bug};
 use crate::error::Result;
-use crate::event::{NewEvent, RecordedEvent};
+use crate::event::{NewEvent, RecordedEvent, encode};
 use crate::few::{Few, few};
 use crate::limits::COMMIT_BYTES_MAX;
 use crate::position::{GlobalPosition, StreamVersion};
@@ -117,7 +116,7 @@ pub(crate) struct PackedFrame {
 /// What a frame gets at the place where it is written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stamp {
-    pub(crate) salt: Salt,
+    pub(crate) signing: Signing,
     pub(crate) location: Location,
     pub(crate) durable_upto: Location,
     pub(crate) recorded_at: Timestamp,
@@ -163,7 +162,7 @@ impl PackedFrame {
     ///
     /// `Error::Payload` when the metadata can not be encoded.
     pub(crate) fn push(&mut self, stream: &StreamId, event: &NewEvent) -> Result<()> {
-        event::append(&mut self.bytes, stream, event)?;
+        encode(&mut self.bytes, stream, event)?;
         self.bytes.resize(aligned(self.bytes.len()), 0);
         self.event_count += 1;
         Ok(())
@@ -220,7 +219,7 @@ impl PackedFrame {
         few((0..self.event_count).map(next))
     }
 
-    /// Finishes every checksum for one place in the log, and returns that of the frame. Done once.
+    /// Computes every checksum for one place in the log, and returns that of the frame.
     pub(crate) fn stamp(&mut self, stamp: &Stamp) -> u32 {
         let durable_upto = match stamp {
             stamp if bugs::on(Bug::DurableUptoTooFar) => stamp.location,
@@ -237,11 +236,11 @@ impl PackedFrame {
             let length = EventPlace::read(self.bytes.get(at..).unwrap_or_default()).length as usize;
             let Some(own) = self.bytes.get_mut(at..at + length) else { return 0 };
             let crc =
-                event::stamp(own, stamp.recorded_at, stamp.salt, stamp.location.plus(at as u64));
+                event::stamp(own, stamp.recorded_at, stamp.signing, stamp.location.plus(at as u64));
             hasher.update(&crc.to_le_bytes());
             at += padded_length(own);
         }
-        let crc = hasher.finalize() ^ stamp.salt.signature(stamp.location);
+        let crc = hasher.finalize() ^ stamp.signing.signature(stamp.location);
         FRAME_CRC.put(&mut self.bytes, crc.into());
         crc
     }
@@ -256,19 +255,23 @@ fn padded_length(own: &[u8]) -> usize {
 pub(crate) struct Frame {
     header: FrameHeader,
     bytes: Bytes,
-    salt: Salt,
+    signing: Signing,
     location: Location,
 }
 
 impl Frame {
     /// Verifies the frame at the start of `bytes`, which may go on behind it.
-    pub(crate) fn verify(bytes: &Bytes, salt: Salt, location: Location) -> Result<Self, Fault> {
+    pub(crate) fn verify(
+        bytes: &Bytes,
+        signing: Signing,
+        location: Location,
+    ) -> Result<Self, Fault> {
         let header = FrameHeader::read(bytes)?;
         if bytes.len() < header.length as usize {
             return Err(Fault::Short);
         }
         let bytes = bytes.slice(..header.length as usize);
-        let frame = Self { header, bytes, salt, location };
+        let frame = Self { header, bytes, signing, location };
         frame.verify_events()?;
         frame.check_flags().map(|()| frame)
     }
@@ -287,7 +290,7 @@ impl Frame {
     }
 
     /// Checks the frame's own checksum, which covers the places and checksums of all events, and only
-    /// then hashes their bodies: garbage costs little to refuse, whatever lengths it claims.
+    /// then hashes the events: garbage costs little to refuse, whatever lengths it claims.
     fn verify_events(&self) -> Result<(), Fault> {
         let mut hasher = Hasher::new();
         let rest = FRAME_LENGTH.offset..FRAME_HEADER.size;
@@ -301,21 +304,21 @@ impl Frame {
         if at != self.bytes.len() {
             return Err(Fault::Invalid("frame length"));
         }
-        let crc = hasher.finalize() ^ self.salt.signature(self.location);
+        let crc = hasher.finalize() ^ self.signing.signature(self.location);
         if crc != self.header.crc && !bugs::on(Bug::FrameUnchecked) {
             return Err(Fault::Checksum);
         }
-        self.verify_bodies()
+        self.verify_each()
     }
 
-    fn verify_bodies(&self) -> Result<(), Fault> {
+    fn verify_each(&self) -> Result<(), Fault> {
         if bugs::on(Bug::BodiesUnchecked) {
             return Ok(());
         }
         let mut at = FRAME_HEADER.size;
         for index in 0..self.header.event_count {
             let own = self.event_bytes(at, index)?;
-            if !event::verifies(own, self.salt, self.location.plus(at as u64)) {
+            if !event::verifies(own, self.signing, self.location.plus(at as u64)) {
                 return Err(Fault::Checksum);
             }
             at = self.behind_padding(at + own.len())?;
@@ -373,9 +376,9 @@ impl Frame {
     }
 }
 
-/// Returns the salt with which what stands at the start of `bytes` would be a frame at a location,
+/// Returns what with, but for the order in which events are hashed, what stands at the start of `bytes` would be a frame at a location,
 /// for a segment whose header is lost. That it is the right one is shown by what else verifies with it.
-pub(crate) fn salt_for(bytes: &Bytes, location: Location) -> Option<Salt> {
+pub(crate) fn signing_for(bytes: &Bytes, location: Location) -> Option<Signing> {
     let header = FrameHeader::read(bytes).ok()?;
     let bytes = bytes.get(..header.length as usize)?;
     let mut hasher = Hasher::new();
@@ -386,5 +389,5 @@ pub(crate) fn salt_for(bytes: &Bytes, location: Location) -> Option<Salt> {
         hasher.update(&event::crc_of(own).to_le_bytes());
         at = at.checked_add(padded_length(own))?;
     }
-    Some(Salt::of_signature(hasher.finalize() ^ header.crc, location))
+    Some(Signing::of_signature(hasher.finalize() ^ header.crc, location))
 }

@@ -44,7 +44,7 @@ table! {
     SEGMENT_HEADER, "Segment header", 4096;
     SEGMENT_FILE_MAGIC: 0, 8, "magic", "`annalsSG`";
     SEGMENT_VERSION: 8, 4, "format version", "1; a newer one is refused";
-    SEGMENT_FLAGS: 12, 4, "feature flags", "0; an unknown flag is refused";
+    SEGMENT_FLAGS: 12, 4, "feature flags", "bit 0: events are hashed in order; an unknown flag is refused";
     SEGMENT_STORE_ID: 16, 16, "store id", "that of the file `STORE`";
     SEGMENT_NUMBER: 32, 8, "segment number", "1, 2, 3 ... without gaps; also in the file's name";
     SEGMENT_SALT: 40, 8, "salt", "random; part of every signature of this segment";
@@ -53,6 +53,10 @@ table! {
     SEGMENT_RESERVED: 64, 4028, "reserved", "zero";
     SEGMENT_CRC: 4092, 4, "crc", "CRC-32 of the bytes before it";
 }
+
+/// Feature flag of a segment: its events are hashed in the order of their bytes, not the body before the
+/// header.
+pub(crate) const SEGMENT_EVENTS_IN_ORDER: u32 = 1;
 
 table! {
     /// The last bytes of a sealed segment.

@@ -137,7 +137,7 @@ pub(crate) fn decode_lost(bytes: &[u8], store_id: Uuid) -> Result<Vec<Hole>, Fau
     if crc32fast::hash(checked) != u32::from_le_bytes(*crc) {
         return Err(Fault::Checksum);
     }
-    check_version(LOST_VERSION.get_u32(checked), LOST_FLAGS.get_u32(checked))?;
+    check_version(LOST_VERSION.get_u32(checked), LOST_FLAGS.get_u32(checked), 0)?;
     if Uuid::from_bytes(LOST_STORE_ID.get_16(checked)) != store_id {
         return Err(Fault::Invalid("store id"));
     }

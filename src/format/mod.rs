@@ -14,6 +14,7 @@ mod lost;
 mod record;
 mod run;
 mod segment;
+mod signing;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ mod tests;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use event::decode_first;
 pub(crate) use event::{EventPlace, check, id_of};
-pub(crate) use frame::{Frame, FrameHeader, FrameKind, PackedFrame, Stamp, salt_for};
+pub(crate) use frame::{Frame, FrameHeader, FrameKind, PackedFrame, Stamp, signing_for};
 pub(crate) use id_times::{IdTime, IdTimes};
 pub(crate) use layout::{ALIGNMENT, FORMAT_VERSION, SEGMENT_OVERHEAD};
 pub(crate) use lost::{HOLES_MAX, Hole, HoleKind, LOST_FILE_BYTES_MAX, decode_lost, encode_lost};
@@ -34,11 +35,10 @@ pub(crate) use run::{
     range_of, share_of,
 };
 pub(crate) use segment::{Footer, SegmentHeader};
+pub(crate) use signing::{HashOrder, Signing};
 pub(crate) use store::StoreFile;
 
 use std::fmt;
-
-use crate::bugs::{self, Bug};
 
 /// Bytes of a segment before its first frame.
 pub(crate) const SEGMENT_HEADER_BYTES: usize = layout::SEGMENT_HEADER.size;
@@ -108,42 +108,13 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Ties checksums to one place: bytes that were moved or come from elsewhere never verify.
-///
-/// Source: the "log signing" of TiKV's raft-engine, extended by the location.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Salt(u64);
-
-impl Salt {
-    pub(crate) const fn new(salt: u64) -> Self {
-        Self(salt)
-    }
-
-    /// Returns a salt that gives a location this signature, and with it every other location the
-    /// signature of the salt that was lost: only what a salt folds to counts.
-    fn of_signature(signature: u32, location: Location) -> Self {
-        Self((signature ^ Self(0).signature(location)) as u64)
-    }
-
-    /// Returns what a checksum at `location` is combined with. Within one segment no two locations
-    /// have the same signature: locations that differ in their lower half only differ in it.
-    #[expect(clippy::cast_possible_truncation, reason = "both halves are folded into one")]
-    fn signature(self, location: Location) -> u32 {
-        if bugs::on(Bug::Unsigned) {
-            return 0;
-        }
-        let folded = self.0 ^ location.0;
-        (folded >> 32) as u32 ^ folded as u32
-    }
-}
-
 /// Returns `length` rounded up to the alignment of the log.
 pub(crate) const fn aligned(length: usize) -> usize {
     length.next_multiple_of(ALIGNMENT)
 }
 
-/// Refuses a structure of a newer format: another version, or feature flags that are not known.
-fn check_version(version: u32, flags: u32) -> Result<(), Fault> {
+/// Refuses a structure of a newer format: another version, or feature flags besides those that are known.
+fn check_version(version: u32, flags: u32, known_flags: u32) -> Result<(), Fault> {
     if version > FORMAT_VERSION {
         let supported = format!("version {FORMAT_VERSION}");
         return Err(Fault::Newer { found: format!("version {version}"), supported });
@@ -151,8 +122,11 @@ fn check_version(version: u32, flags: u32) -> Result<(), Fault> {
     if version == 0 {
         return Err(Fault::Invalid("format version"));
     }
-    if flags != 0 {
-        let supported = "no feature flags".to_owned();
+    if flags & !known_flags != 0 {
+        let supported = match known_flags {
+            0 => "no feature flags".to_owned(),
+            known => format!("feature flags {known:#x}"),
+        };
         return Err(Fault::Newer { found: format!("feature flags {flags:#x}"), supported });
     }
     Ok(())

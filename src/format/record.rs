@@ -66,7 +66,7 @@ impl RecordFile {
             let is_cut = end > checked.len() as u64;
             return Err(if is_cut { Fault::Short } else { Fault::Checksum });
         }
-        check_version(RECORD_VERSION.get_u32(checked), RECORD_FLAGS.get_u32(checked))?;
+        check_version(RECORD_VERSION.get_u32(checked), RECORD_FLAGS.get_u32(checked), 0)?;
         let kind = kind_of(RECORD_KIND.get_u32(checked)).ok_or(Fault::Invalid("kind"))?;
         if end != checked.len() as u64 {
             return Err(Fault::Invalid("length"));

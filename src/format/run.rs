@@ -150,7 +150,7 @@ impl RunHeader {
         if is_checked && crc32fast::hash(RUN_CRC.before(bytes)) != RUN_CRC.get_u32(bytes) {
             return Err(Fault::Checksum);
         }
-        check_version(RUN_VERSION.get_u32(bytes), RUN_FLAGS.get_u32(bytes))?;
+        check_version(RUN_VERSION.get_u32(bytes), RUN_FLAGS.get_u32(bytes), 0)?;
         if !is_zero(bytes.get(RUN_RESERVED.offset..RUN_CRC.offset).unwrap_or_default()) {
             return Err(Fault::Invalid("reserved part"));
         }

@@ -5,11 +5,12 @@ use uuid::Uuid;
 use super::layout::{
     FOOTER_CRC, FOOTER_END, FOOTER_EPOCH, FOOTER_EVENT_COUNT, FOOTER_FILE_MAGIC,
     FOOTER_FIRST_POSITION, FOOTER_FRAME_COUNT, FOOTER_FRAMES_CRC, FOOTER_MAGIC, FOOTER_NUMBER,
-    FOOTER_RECORDED_AT, FORMAT_VERSION, SEGMENT_BASE, SEGMENT_CRC, SEGMENT_FILE_MAGIC,
-    SEGMENT_FLAGS, SEGMENT_FOOTER, SEGMENT_HEADER, SEGMENT_MAGIC, SEGMENT_NUMBER, SEGMENT_OVERHEAD,
-    SEGMENT_RESERVED, SEGMENT_SALT, SEGMENT_SIZE, SEGMENT_STORE_ID, SEGMENT_VERSION,
+    FOOTER_RECORDED_AT, FORMAT_VERSION, SEGMENT_BASE, SEGMENT_CRC, SEGMENT_EVENTS_IN_ORDER,
+    SEGMENT_FILE_MAGIC, SEGMENT_FLAGS, SEGMENT_FOOTER, SEGMENT_HEADER, SEGMENT_MAGIC,
+    SEGMENT_NUMBER, SEGMENT_OVERHEAD, SEGMENT_RESERVED, SEGMENT_SALT, SEGMENT_SIZE,
+    SEGMENT_STORE_ID, SEGMENT_VERSION,
 };
-use super::{ALIGNMENT, Fault, Location, Salt, check_version, is_zero};
+use super::{ALIGNMENT, Fault, Location, Signing, check_version, is_zero};
 use crate::bugs::{self, Bug};
 use crate::limits::SEGMENT_BYTES_MAX;
 use crate::position::GlobalPosition;
@@ -21,7 +22,7 @@ pub(crate) struct SegmentHeader {
     pub(crate) store_id: Uuid,
     /// 1, 2, 3 ... without gaps.
     pub(crate) number: u64,
-    pub(crate) salt: Salt,
+    pub(crate) signing: Signing,
     /// The location of the segment's first byte.
     pub(crate) base: Location,
     /// Bytes of the segment, header and footer included.
@@ -35,7 +36,8 @@ impl SegmentHeader {
         SEGMENT_VERSION.put(&mut bytes, FORMAT_VERSION.into());
         SEGMENT_STORE_ID.put_bytes(&mut bytes, self.store_id.as_bytes());
         SEGMENT_NUMBER.put(&mut bytes, self.number);
-        SEGMENT_SALT.put(&mut bytes, self.salt.0);
+        SEGMENT_FLAGS.put(&mut bytes, self.signing.order().flags().into());
+        SEGMENT_SALT.put(&mut bytes, self.signing.salt());
         SEGMENT_BASE.put(&mut bytes, self.base.get());
         SEGMENT_SIZE.put(&mut bytes, self.size);
         let crc = crc32fast::hash(SEGMENT_CRC.before(&bytes));
@@ -55,7 +57,8 @@ impl SegmentHeader {
         if crc32fast::hash(SEGMENT_CRC.before(bytes)) != SEGMENT_CRC.get_u32(bytes) {
             return Err(Fault::Checksum);
         }
-        check_version(SEGMENT_VERSION.get_u32(bytes), SEGMENT_FLAGS.get_u32(bytes))?;
+        let (version, flags) = (SEGMENT_VERSION.get_u32(bytes), SEGMENT_FLAGS.get_u32(bytes));
+        check_version(version, flags, SEGMENT_EVENTS_IN_ORDER)?;
         let reserved = bytes.get(SEGMENT_RESERVED.offset..SEGMENT_CRC.offset).unwrap_or_default();
         if !is_zero(reserved) {
             return Err(Fault::Invalid("reserved part"));
@@ -72,7 +75,7 @@ impl SegmentHeader {
         Self {
             store_id: Uuid::from_bytes(SEGMENT_STORE_ID.get_16(bytes)),
             number: SEGMENT_NUMBER.get(bytes),
-            salt: Salt(SEGMENT_SALT.get(bytes)),
+            signing: Signing::of_segment(SEGMENT_SALT.get(bytes), SEGMENT_FLAGS.get_u32(bytes)),
             base: Location::new(SEGMENT_BASE.get(bytes)),
             size: SEGMENT_SIZE.get(bytes),
         }
@@ -163,6 +166,6 @@ impl Footer {
 
     fn crc(bytes: &[u8], header: &SegmentHeader) -> u32 {
         let location = header.base.plus(header.footer_offset());
-        crc32fast::hash(FOOTER_CRC.before(bytes)) ^ header.salt.signature(location)
+        crc32fast::hash(FOOTER_CRC.before(bytes)) ^ header.signing.signature(location)
     }
 }

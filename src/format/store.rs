@@ -45,7 +45,7 @@ impl StoreFile {
         if is_checked && crc32fast::hash(checked) != u32::from_le_bytes(*crc) {
             return Err(Fault::Checksum);
         }
-        check_version(STORE_VERSION.get_u32(bytes), STORE_FLAGS.get_u32(bytes))?;
+        check_version(STORE_VERSION.get_u32(bytes), STORE_FLAGS.get_u32(bytes), 0)?;
         if bytes.len() != STORE.size {
             return Err(Fault::Invalid("length"));
         }

@@ -258,7 +258,7 @@ impl<F: DiskFile> Segment<F> {
     /// Verifies the bytes of the event at a location.
     #[inline]
     pub(crate) fn check(&self, own: &[u8], location: Location) -> Result<()> {
-        check(own, self.header.salt, location)
+        check(own, self.header.signing, location)
             .map_err(|fault| self.fault(self.offset(location), &fault, "event"))
     }
 

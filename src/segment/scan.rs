@@ -108,7 +108,7 @@ impl<'a, F: DiskFile> Scan<'a, F> {
         }
         let bytes = self.bytes(length)?;
         let location = self.segment.location(self.offset);
-        match Frame::verify(&bytes, self.segment.header().salt, location) {
+        match Frame::verify(&bytes, self.segment.header().signing, location) {
             Ok(frame) => Ok(Scanned::Frame(frame)),
             Err(fault) => Ok(Scanned::Fault(fault)),
         }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::event::{NewEvent, RecordedEvent};
 use crate::format::{
     FRAME_HEADER_BYTES, Fault, Footer, Frame, FrameKind, Location, PackedFrame,
-    SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, Salt, SegmentHeader, Stamp, StoreFile,
+    SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, Signing, Stamp, StoreFile,
     decode_first,
 };
 use crate::position::{GlobalPosition, StreamVersion};
@@ -156,18 +156,18 @@ fn length_and(own: &[u8]) -> Vec<u8> {
 
 fn seed_segment() -> SegmentHeader {
     let (store_id, base) = (uuid::Uuid::from_u128(5), Location::new(0));
-    SegmentHeader { store_id, number: 1, salt: SALT, base, size: 65_536 }
+    SegmentHeader { store_id, number: 1, signing: SIGNING, base, size: 65_536 }
 }
 
-const SALT: Salt = Salt::new(0x0123_4567_89ab_cdef);
+const SIGNING: Signing = Signing::new(0x0123_4567_89ab_cdef);
 const LOCATION: Location = Location::new(4096);
 
 fn stamp(recorded_at: Timestamp, epoch: u32) -> Stamp {
-    Stamp { salt: SALT, location: LOCATION, durable_upto: LOCATION, recorded_at, epoch }
+    Stamp { signing: SIGNING, location: LOCATION, durable_upto: LOCATION, recorded_at, epoch }
 }
 
 fn verify(bytes: Bytes) -> Result<Frame, Fault> {
-    Frame::verify(&bytes, SALT, LOCATION)
+    Frame::verify(&bytes, SIGNING, LOCATION)
 }
 
 /// Bytes before the events of an input: first position, commit time, epoch, flags.
@@ -215,7 +215,7 @@ fn check_frame(bytes: &[u8]) -> Result<Verdict, String> {
     hold(events.len() == usize::from(header.event_count), "the frame has not all its events")?;
     for (place, event) in event_starts(&own).into_iter().zip(&events) {
         let location = LOCATION.plus(place as u64);
-        let single = decode_first(&own.slice(place..), SALT, location);
+        let single = decode_first(&own.slice(place..), SIGNING, location);
         match (single, event) {
             (Ok(single), Ok((found_at, event))) => {
                 hold(*found_at == location, "the event stands elsewhere")?;

@@ -126,8 +126,8 @@ fn forge_frame(disk: &MemoryDisk, path: &str, input: &mut &[u8]) {
         let Some(location) = header.base.get().checked_add(start).map(Location::new) else {
             return;
         };
-        let salt = header.salt;
-        frame.stamp(&Stamp { salt, location, durable_upto, recorded_at, epoch });
+        let signing = header.signing;
+        frame.stamp(&Stamp { signing, location, durable_upto, recorded_at, epoch });
         let target = bytes.iter_mut().skip(usize::try_from(start).unwrap());
         target.zip(frame.as_bytes()).for_each(|(to, from)| *to = *from);
     });

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 
 /// A store of a released format.
 pub(crate) struct Fixture {
-    pub(crate) version: u32,
+    /// The version, and what is new within it if anything is: `1`, `1-in-order`.
+    pub(crate) name: String,
     folder: PathBuf,
 }
 
@@ -27,17 +28,21 @@ pub(crate) const PACKED: &str = ".gz";
 pub(crate) const EVENTS: &str = "events.json";
 
 impl Fixture {
-    /// Returns all there are, by their versions.
+    /// Returns all there are, the newest last.
     pub(crate) fn all() -> Vec<Self> {
         let entries = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
         let mut all: Vec<_> = entries
             .map(|folder| {
-                let version = folder.file_name().unwrap().to_str().unwrap().parse().unwrap();
-                Self { version, folder }
+                let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+                Self { name, folder }
             })
             .collect();
-        all.sort_by_key(|fixture| fixture.version);
+        all.sort_by_key(|fixture| (fixture.version(), fixture.name.clone()));
         all
+    }
+
+    pub(crate) fn version(&self) -> u32 {
+        self.name.split('-').next().unwrap().parse().unwrap()
     }
 
     /// Unpacks the store into a directory of its own.

@@ -1,7 +1,7 @@
 //! Are the bytes on disk as published, in every format that was ever released?
 //!
-//! `fixtures/N` is a store of format N, each file packed with gzip, and `events.json` beside it says
-//! which events it holds. A released fixture never changes. That of a new format is made by
+//! `fixtures/N` is a store of format N, `N-WHAT` one with what a feature flag added to it, each file packed
+//! with gzip, and `events.json` beside it says which events it holds. A released fixture never changes. That of a new format is made by
 //! `ANNALS_WRITE_FIXTURE=1 cargo test --test format`, which does nothing where there is one.
 
 #![allow(
@@ -16,6 +16,7 @@ mod fixture;
 mod making;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use annals::{
     Clock, Error, EventStore, ExpectedVersion, FileStore, GlobalPosition, NewEvent, Options,
@@ -35,8 +36,80 @@ fn there_is_a_fixture_of_every_format() {
     let directory = fixture.unpacked();
     let store = FileStore::open(directory.path()).unwrap();
     let newest = store.stats().unwrap().format_version;
-    let versions: Vec<_> = Fixture::all().iter().map(|fixture| fixture.version).collect();
+    let mut versions: Vec<_> = Fixture::all().iter().map(Fixture::version).collect();
+    versions.dedup();
     assert_eq!(versions, (1..=newest).collect::<Vec<_>>());
+}
+
+/// Returns the paths of the segments of a store, in order.
+fn segments(store: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(store.join("log")).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments: Vec<_> =
+        entries.filter(|it| it.extension() == Some("seg".as_ref())).collect();
+    segments.sort();
+    segments
+}
+
+/// Returns the feature flags of the segments of a store, in order.
+fn segment_flags(store: &Path) -> Vec<u32> {
+    let flags =
+        |path| u32::from_le_bytes(fs::read::<&PathBuf>(path).unwrap()[12..16].try_into().unwrap());
+    segments(store).iter().map(flags).collect()
+}
+
+#[test]
+fn there_is_a_fixture_with_each_feature_of_a_segment() {
+    let flags = Fixture::all()
+        .iter()
+        .map(|fixture| segment_flags(fixture.unpacked().path()))
+        .collect::<Vec<_>>();
+    assert_eq!(flags, [[0; 5], [1; 5]]);
+}
+
+/// Appends an event too large for the rest of the active segment and for one that was made ahead.
+fn append_large(store: &FileStore) {
+    let large = NewEvent::new("Attached", vec![b'x'; 300_000]);
+    store.append(&StreamId::new("Later", "2").unwrap(), ExpectedVersion::Any, vec![large]).unwrap();
+}
+
+#[test]
+fn a_store_of_every_format_goes_on_in_segments_of_this_one() {
+    for fixture in Fixture::all() {
+        let directory = fixture.unpacked();
+        let before = segment_flags(directory.path());
+        let store = FileStore::open(directory.path()).unwrap();
+        append_large(&store);
+        store.close().unwrap();
+
+        let flags = segment_flags(directory.path());
+        assert!(flags.starts_with(&before) && flags.len() > before.len());
+        assert_eq!(flags[before.len()..], vec![1; flags.len() - before.len()]);
+        assert!(FileStore::verify(directory.path()).unwrap().is_intact());
+        let store = FileStore::open(directory.path()).unwrap();
+        let mut events = events_of(&store);
+        assert_eq!(events.pop().unwrap()["payload"]["count"], 300_000);
+        assert_eq!(events, fixture.events());
+    }
+}
+
+#[test]
+fn a_lost_header_of_a_segment_of_every_format_is_told_from_what_follows() {
+    for fixture in Fixture::all() {
+        // The fifth was made ahead and holds nothing.
+        for number in 0..4 {
+            let directory = fixture.unpacked();
+            let path = &segments(directory.path())[number];
+            let written = fs::read(path).unwrap();
+            let mut bytes = written.clone();
+            bytes[..4096].fill(0);
+            fs::write(path, bytes).unwrap();
+            FileStore::repair(directory.path()).unwrap();
+            let store = FileStore::open(directory.path()).unwrap();
+            assert_eq!(store.findings(), []);
+            assert_eq!(events_of(&store), fixture.events(), "{} {number}", fixture.name);
+            assert_eq!(fs::read(path).unwrap()[12..16], written[12..16]);
+        }
+    }
 }
 
 #[test]
@@ -111,6 +184,21 @@ fn recorded_times_of_every_format_are_not_undercut() {
         let added = store.read_all(ReadOptions::new()).unwrap().last().unwrap().unwrap();
         assert_eq!(added.recorded_at().as_micros(), newest);
         assert!(added.global_position() > GlobalPosition::FIRST);
+    }
+}
+
+#[test]
+fn a_wrong_feature_flag_of_a_damaged_header_costs_no_event_even_behind_a_damaged_mark() {
+    for fixture in Fixture::all() {
+        let directory = fixture.unpacked();
+        let path = &segments(directory.path())[0];
+        let mut bytes = fs::read(path).unwrap();
+        // The flag, and the first frame: a watermark.
+        (bytes[12], bytes[4096]) = (bytes[12] ^ 1, bytes[4096] ^ 1);
+        fs::write(path, bytes).unwrap();
+        FileStore::repair(directory.path()).unwrap();
+        let store = FileStore::open(directory.path()).unwrap();
+        assert_eq!(events_of(&store), fixture.events(), "{}", fixture.name);
     }
 }
 

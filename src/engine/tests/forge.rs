@@ -32,7 +32,7 @@ pub(super) fn forge(disk: &MemoryDisk, forged: &Forged) -> u64 {
         frame.place(position, [StreamVersion::new(forged.position)]);
     }
     frame.stamp(&Stamp {
-        salt: segment.header().salt,
+        signing: segment.header().signing,
         location: segment.location(forged.offset),
         durable_upto: segment.location(forged.durable_upto),
         recorded_at: Timestamp::from_micros(1_000_000),

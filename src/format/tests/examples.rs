@@ -21,7 +21,7 @@ use crate::format::layout::{
 use crate::format::{
     BUCKET_BYTES, BlockBuilder, Bucket, EventPlace, Fault, Footer, Frame, FrameKind, Hole,
     HoleKind, IdTimes, Location, POSTING_BLOCK_BYTES, PackedFrame, RUN_PAGE_BYTES, RecordFile,
-    Reference, Resume, RunHeader, SEGMENT_HEADER_BYTES, Salt, SegmentHeader, Stamp, StoreFile,
+    Reference, Resume, RunHeader, SEGMENT_HEADER_BYTES, SegmentHeader, Signing, Stamp, StoreFile,
     decode_block, decode_lost, encode_bucket, encode_lost,
 };
 use crate::position::{GlobalPosition, StreamVersion};
@@ -36,7 +36,7 @@ const RECORDED_AT: Timestamp = Timestamp::from_micros(1_700_000_001_000_000);
 const SEGMENT: SegmentHeader = SegmentHeader {
     store_id: STORE_ID,
     number: 1,
-    salt: Salt::new(0x0123_4567_89ab_cdef),
+    signing: Signing::new(0x0123_4567_89ab_cdef),
     base: Location::new(0),
     size: 65_536,
 };
@@ -75,7 +75,7 @@ fn close_mark() -> (Location, PackedFrame) {
 
 fn stamp(location: Location) -> Stamp {
     let durable_upto = location;
-    Stamp { salt: SEGMENT.salt, location, durable_upto, recorded_at: RECORDED_AT, epoch: 1 }
+    Stamp { signing: SEGMENT.signing, location, durable_upto, recorded_at: RECORDED_AT, epoch: 1 }
 }
 
 fn footer() -> Footer {
@@ -202,7 +202,7 @@ fn a_commit_is_as_published() {
     }
     let published = Bytes::from(dump.hold_to_published("frame example"));
 
-    let frame = Frame::verify(&published, SEGMENT.salt, COMMIT_AT).unwrap();
+    let frame = Frame::verify(&published, SEGMENT.signing, COMMIT_AT).unwrap();
     assert_eq!((frame.header().kind(), frame.header().epoch), (FrameKind::Commit, 1));
     assert_eq!(frame.header().durable_upto, COMMIT_AT);
     let found: Vec<_> = frame.events().map(|event| event.unwrap().1).collect();
@@ -222,7 +222,7 @@ fn a_close_mark_is_as_published() {
     let mut dump = Dump::new(frame.as_bytes().to_vec());
     dump.fields(&FRAME_HEADER);
     let published = Bytes::from(dump.hold_to_published("close mark example"));
-    let frame = Frame::verify(&published, SEGMENT.salt, location).unwrap();
+    let frame = Frame::verify(&published, SEGMENT.signing, location).unwrap();
     assert_eq!(frame.header().kind(), FrameKind::Closed);
     assert_eq!(frame.header().next_position(), GlobalPosition::new(3));
 }

@@ -31,7 +31,7 @@ use crate::stream::{ActorId, IdRef, StreamId};
 
 /// Decodes the event of a frame, together with its frame and on its own, to the same end.
 fn decode(frame: &Bytes) -> Result<RecordedEvent, Fault> {
-    let verified = Frame::verify(frame, some_stamp().salt, some_stamp().location)?;
+    let verified = Frame::verify(frame, some_stamp().signing, some_stamp().location)?;
     let event = verified.events().next().unwrap().map(|(_, event)| event);
     let location = some_stamp().location.plus(FRAME_HEADER.size as u64);
     assert_eq!(single(&frame.slice(FRAME_HEADER.size..), location), event);
@@ -105,8 +105,8 @@ fn a_hostile_length_in_a_header_is_refused_without_looking_behind_the_bytes() {
             let mut changed = frame.to_vec();
             field.put(&mut changed[start..], wrong);
             let changed = Bytes::from(changed);
-            let (salt, location) = (some_stamp().salt, some_stamp().location);
-            assert!(Frame::verify(&changed, salt, location).is_err(), "{} {wrong}", field.name);
+            let (signing, location) = (some_stamp().signing, some_stamp().location);
+            assert!(Frame::verify(&changed, signing, location).is_err(), "{} {wrong}", field.name);
             let first = location.plus(FRAME_HEADER.size as u64);
             let own = changed.slice(FRAME_HEADER.size..);
             if start > 0 {
@@ -164,7 +164,7 @@ proptest! {
         prop_assert!(Footer::decode(&bytes, &header).is_err());
         let bytes = Bytes::from(bytes);
         let location = Location::new(address);
-        prop_assert!(Frame::verify(&bytes, some_stamp().salt, location).is_err());
+        prop_assert!(Frame::verify(&bytes, some_stamp().signing, location).is_err());
         prop_assert!(single(&bytes, location).is_err());
         let _plausible_or_not = FrameHeader::read(&bytes);
     }
@@ -196,8 +196,8 @@ proptest! {
 }
 
 fn some_segment() -> SegmentHeader {
-    let (salt, base) = (some_stamp().salt, Location::new(0));
-    SegmentHeader { store_id: uuid::Uuid::nil(), number: 1, salt, base, size: 65_536 }
+    let (signing, base) = (some_stamp().signing, Location::new(0));
+    SegmentHeader { store_id: uuid::Uuid::nil(), number: 1, signing, base, size: 65_536 }
 }
 
 #[test]
@@ -276,7 +276,9 @@ fn a_newer_version_and_an_unknown_feature_are_told_apart_from_damage() {
             "a longer one of a newer format"
         );
     }
-    for (field, value) in [(SEGMENT_VERSION, 2), (SEGMENT_FLAGS, 1), (SEGMENT_FLAGS, 1 << 31)] {
+    for (field, value) in
+        [(SEGMENT_VERSION, 2), (SEGMENT_FLAGS, 2), (SEGMENT_FLAGS, 3), (SEGMENT_FLAGS, 1 << 31)]
+    {
         let bytes = resealed(some_segment().encode(), field, value);
         assert!(is_newer(&SegmentHeader::decode(&bytes).unwrap_err()), "{} = {value}", field.name);
     }

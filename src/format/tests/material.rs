@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::event::{ContentType, EventId, NewEvent, RecordedEvent};
 use crate::format::{
-    EventPlace, FRAME_HEADER_BYTES, Fault, Location, PackedFrame, Salt, Stamp, decode_first,
+    EventPlace, FRAME_HEADER_BYTES, Fault, HashOrder, Location, PackedFrame, Signing, Stamp,
+    decode_first,
 };
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::stream::{ActorId, AggregateId, StreamId, TenantId};
@@ -57,7 +58,7 @@ pub(super) fn recorded(
 /// Where and when a frame is written in the tests that do not care.
 pub(super) fn some_stamp() -> Stamp {
     Stamp {
-        salt: Salt::new(0x5eed_0000_cafe_f00d),
+        signing: Signing::new(0x5eed_0000_cafe_f00d),
         location: Location::new(4096),
         durable_upto: Location::new(4096),
         recorded_at: Timestamp::from_micros(1_700_000_000_000_000),
@@ -106,7 +107,7 @@ pub(super) fn frame_around(event: &[u8]) -> Bytes {
 
 /// Decodes an event on its own, as a read does.
 pub(super) fn single(own: &Bytes, location: Location) -> Result<RecordedEvent, Fault> {
-    decode_first(own, some_stamp().salt, location)
+    decode_first(own, some_stamp().signing, location)
 }
 
 /// Any event that a store takes, to any stream.
@@ -114,8 +115,9 @@ pub(super) fn any_written() -> impl Strategy<Value = Written> {
     (any_stream(), any_event())
 }
 
-pub(super) fn any_salt() -> impl Strategy<Value = Salt> {
-    any::<u64>().prop_map(Salt::new)
+pub(super) fn any_signing() -> impl Strategy<Value = Signing> {
+    (any::<u64>(), proptest::sample::select(&HashOrder::ALL))
+        .prop_map(|(salt, order)| Signing::new(salt).with_order(order))
 }
 
 /// Any location at which a frame can stand, with room behind it.

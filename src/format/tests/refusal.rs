@@ -8,7 +8,7 @@ use proptest::prelude::proptest;
 use proptest::{prop_assert, prop_assert_eq, prop_assume};
 
 use super::material::{
-    any_location, any_salt, any_written, frame_around, frame_of, full_event_bytes, settings,
+    any_location, any_signing, any_written, frame_around, frame_of, full_event_bytes, settings,
     single, some_frame, some_stamp, uuid_stream,
 };
 use crate::event::NewEvent;
@@ -17,12 +17,12 @@ use crate::format::layout::{
     ALIGNMENT, FRAME_CRC, FRAME_FIRST_POSITION, FRAME_FLAGS, FRAME_HEADER, FRAME_LENGTH,
     FRAME_RECORDED_AT,
 };
-use crate::format::{Fault, Frame, FrameKind, Location, PackedFrame, Salt, is_zero};
+use crate::format::{Fault, Frame, FrameKind, Location, PackedFrame, Signing, is_zero};
 use crate::limits::COMMIT_BYTES_MAX;
 use crate::position::GlobalPosition;
 
 fn verify(bytes: impl Into<Bytes>) -> Result<Frame, Fault> {
-    Frame::verify(&bytes.into(), some_stamp().salt, some_stamp().location)
+    Frame::verify(&bytes.into(), some_stamp().signing, some_stamp().location)
 }
 
 #[test]
@@ -91,7 +91,7 @@ proptest! {
     #[test]
     fn invariant_1_a_frame_is_refused_at_another_location(location in any_location()) {
         prop_assume!(location != some_stamp().location);
-        let elsewhere = Frame::verify(&some_frame(), some_stamp().salt, location);
+        let elsewhere = Frame::verify(&some_frame(), some_stamp().signing, location);
         // Far away one signature in four thousand million is the same; a salt is of one segment.
         let folded = |location: Location| (location.get() >> 32) ^ (location.get() & 0xffff_ffff);
         prop_assume!(folded(location) != folded(some_stamp().location));
@@ -99,20 +99,20 @@ proptest! {
     }
 
     #[test]
-    fn invariant_1_a_frame_is_refused_in_another_segment(salt in any_salt()) {
-        prop_assume!(salt != some_stamp().salt);
-        let elsewhere = Frame::verify(&some_frame(), salt, some_stamp().location);
+    fn invariant_1_a_frame_is_refused_in_another_segment(signing in any_signing()) {
+        prop_assume!(signing != some_stamp().signing);
+        let elsewhere = Frame::verify(&some_frame(), signing, some_stamp().location);
         prop_assert_eq!(elsewhere.unwrap_err(), Fault::Checksum);
     }
 
     #[test]
     fn invariant_1_no_two_locations_of_a_segment_have_one_signature(
-        salt in any_salt(),
+        signing in any_signing(),
         base in any_location(),
         steps in (1..(4_u64 << 30) / 8),
     ) {
         let other = base.plus(steps * ALIGNMENT as u64);
-        prop_assert!(salt.signature(base) != salt.signature(other));
+        prop_assert!(signing.signature(base) != signing.signature(other));
     }
 }
 
@@ -121,7 +121,7 @@ fn invariant_1_a_frame_is_refused_everywhere_else_in_its_segment() {
     let frame = some_frame();
     for step in 1..10_000 {
         let location = some_stamp().location.plus(step * ALIGNMENT as u64);
-        assert!(Frame::verify(&frame, some_stamp().salt, location).is_err(), "{location}");
+        assert!(Frame::verify(&frame, some_stamp().signing, location).is_err(), "{location}");
     }
 }
 
@@ -134,10 +134,10 @@ fn invariant_1_a_frame_within_a_payload_is_refused() {
     let payload = outer.windows(inner.len()).position(|window| window == inner).unwrap();
     for at in (0..outer.len()).skip(1) {
         let location = some_stamp().location.plus(at as u64);
-        let found = Frame::verify(&outer.slice(at..), some_stamp().salt, location);
+        let found = Frame::verify(&outer.slice(at..), some_stamp().signing, location);
         assert!(found.is_err(), "at {at}, where the payload is at {payload}");
     }
-    assert!(Frame::verify(&inner, some_stamp().salt, some_stamp().location).is_ok());
+    assert!(Frame::verify(&inner, some_stamp().signing, some_stamp().location).is_ok());
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn invariant_3_zeros_are_never_a_frame() {
     for length in [0, 1, FRAME_HEADER.size, 4096, 1 << 20] {
         for salt in [0, 1, u64::MAX] {
             let zeros = Bytes::from(vec![0; length]);
-            assert!(Frame::verify(&zeros, Salt::new(salt), Location::new(0)).is_err());
+            assert!(Frame::verify(&zeros, Signing::new(salt), Location::new(0)).is_err());
         }
     }
     assert_eq!(verify(vec![0; 4096]).unwrap_err(), Fault::Invalid("frame length"));
@@ -158,7 +158,7 @@ fn with_header(change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut bytes = watermark.as_bytes().to_vec();
     change(&mut bytes);
     let crc = crc32fast::hash(&bytes[FRAME_LENGTH.offset..FRAME_HEADER.size]);
-    FRAME_CRC.put(&mut bytes, (crc ^ some_stamp().salt.signature(some_stamp().location)).into());
+    FRAME_CRC.put(&mut bytes, (crc ^ some_stamp().signing.signature(some_stamp().location)).into());
     bytes
 }
 

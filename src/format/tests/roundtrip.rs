@@ -7,7 +7,7 @@ use proptest::{prop_assert, prop_assert_eq};
 use uuid::Uuid;
 
 use super::material::{
-    any_location, any_salt, any_written, frame_of, recorded, settings, some_frame, some_stamp,
+    any_location, any_signing, any_written, frame_of, recorded, settings, some_frame, some_stamp,
 };
 use crate::event::NewEvent;
 use crate::format::{
@@ -20,10 +20,12 @@ use crate::timestamp::Timestamp;
 
 fn any_stamp() -> impl Strategy<Value = Stamp> {
     let numbers = (any::<u64>(), any::<i64>(), any::<u32>());
-    (any_salt(), any_location(), numbers).prop_map(|(salt, location, (upto, micros, epoch))| {
-        let (durable_upto, recorded_at) = (Location::new(upto), Timestamp::from_micros(micros));
-        Stamp { salt, location, durable_upto, recorded_at, epoch }
-    })
+    (any_signing(), any_location(), numbers).prop_map(
+        |(signing, location, (upto, micros, epoch))| {
+            let (durable_upto, recorded_at) = (Location::new(upto), Timestamp::from_micros(micros));
+            Stamp { signing, location, durable_upto, recorded_at, epoch }
+        },
+    )
 }
 
 fn any_position() -> impl Strategy<Value = GlobalPosition> {
@@ -41,7 +43,7 @@ proptest! {
     ) {
         let packed = frame_of(&events, first_position, &stamp);
         let bytes = Bytes::copy_from_slice(packed.as_bytes());
-        let frame = Frame::verify(&bytes, stamp.salt, stamp.location).unwrap();
+        let frame = Frame::verify(&bytes, stamp.signing, stamp.location).unwrap();
 
         let header = frame.header();
         prop_assert_eq!(header.length as usize, bytes.len());
@@ -67,7 +69,7 @@ proptest! {
 
             let start = location.distance_from(stamp.location) as usize;
             let own = bytes.slice(start..);
-            let single = decode_first(&own, stamp.salt, *location).unwrap();
+            let single = decode_first(&own, stamp.signing, *location).unwrap();
             prop_assert_eq!(&single, event);
         }
     }
@@ -78,7 +80,7 @@ proptest! {
         let mut packed = PackedFrame::watermark(kind, position);
         packed.stamp(&stamp);
         let bytes = Bytes::copy_from_slice(packed.as_bytes());
-        let frame = Frame::verify(&bytes, stamp.salt, stamp.location).unwrap();
+        let frame = Frame::verify(&bytes, stamp.signing, stamp.location).unwrap();
         prop_assert_eq!(frame.header().kind(), kind);
         prop_assert_eq!(frame.header().first_position, position);
         prop_assert_eq!(frame.header().next_position(), position);
@@ -104,11 +106,11 @@ proptest! {
 
 pub(super) fn any_segment() -> impl Strategy<Value = SegmentHeader> {
     let size = (1_u64..1 << 20).prop_map(|pages| pages * 4096 + 4096);
-    (any::<u128>(), 1_u64.., any_salt(), any_location(), size).prop_map(
-        |(id, number, salt, base, size)| SegmentHeader {
+    (any::<u128>(), 1_u64.., any_signing(), any_location(), size).prop_map(
+        |(id, number, signing, base, size)| SegmentHeader {
             store_id: Uuid::from_u128(id),
             number,
-            salt,
+            signing,
             base,
             size,
         },
@@ -141,7 +143,7 @@ fn a_commit_of_as_many_events_as_there_can_be_is_read_back() {
     packed.place(GlobalPosition::FIRST, (1..=COMMIT_EVENTS_MAX.into()).map(StreamVersion::new));
     packed.stamp(&some_stamp());
     let bytes = Bytes::copy_from_slice(packed.as_bytes());
-    let frame = Frame::verify(&bytes, some_stamp().salt, some_stamp().location).unwrap();
+    let frame = Frame::verify(&bytes, some_stamp().signing, some_stamp().location).unwrap();
     let last = frame.events().last().unwrap().unwrap().1;
     assert_eq!(last.global_position().get(), u64::from(COMMIT_EVENTS_MAX));
     assert_eq!(last.stream_version().get(), u64::from(COMMIT_EVENTS_MAX));
@@ -151,7 +153,7 @@ fn a_commit_of_as_many_events_as_there_can_be_is_read_back() {
 fn a_frame_is_read_where_more_bytes_follow_it_and_its_events_borrow_from_it() {
     let frame = some_frame();
     let bytes = Bytes::from([&frame[..], &[0xff; 100]].concat());
-    let read = Frame::verify(&bytes, some_stamp().salt, some_stamp().location).unwrap();
+    let read = Frame::verify(&bytes, some_stamp().signing, some_stamp().location).unwrap();
     assert_eq!(read.header().length as usize, frame.len());
     for event in read.events() {
         let (_, event) = event.unwrap();
