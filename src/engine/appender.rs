@@ -348,11 +348,15 @@ impl<D: Disk> Appender<D> {
         (tally, places)
     }
 
-    /// Writes the buffer, padded with zeros to the end of its last page: a page that left the cache need
-    /// not be read first. The device begins while several events are indexed; a single one is indexed
-    /// sooner than the system is called.
+    /// Writes the buffer, where it goes on to another page padded with zeros to the end of its last: a page
+    /// that left the cache need not be read first. The device begins while several events are indexed; a
+    /// single one is indexed sooner than the system is called.
     fn write_buffer(&mut self, end: u64, event_count: usize) -> Result<(), PoisonCause> {
-        let padded = end.next_multiple_of(PAGE_BYTES).min(self.active.header().footer_offset());
+        let written_page_end = self.offset.next_multiple_of(PAGE_BYTES);
+        let padded = match end <= written_page_end {
+            true => end,
+            false => end.next_multiple_of(PAGE_BYTES).min(self.active.header().footer_offset()),
+        };
         let padding = usize::try_from(padded - end).unwrap_or_default();
         self.buffer.resize(self.buffer.len() + padding, 0);
         let file = self.active.file();

@@ -7,6 +7,8 @@ use bytes::Bytes;
 
 use super::index::colliding;
 use super::*;
+use crate::format::SEGMENT_FOOTER_BYTES;
+use crate::io::PAGE_BYTES;
 use crate::position::StreamVersion;
 use crate::store::{Query, QueryItem};
 
@@ -193,4 +195,34 @@ impl AsRef<[u8]> for Shared {
     fn as_ref(&self) -> &[u8] {
         &*self.0
     }
+}
+
+#[test]
+fn a_write_that_goes_on_to_another_page_fills_that_with_zeros_and_no_other_does() {
+    const MARK: u8 = 0xee;
+    let page = usize::try_from(PAGE_BYTES).unwrap();
+    let (disk, path) = (MemoryDisk::new(), segment_path(1));
+    let engine = with_one(&disk);
+    let written_to = || {
+        let bytes = disk.bytes_of(&path).unwrap();
+        let room = bytes.len() - SEGMENT_FOOTER_BYTES;
+        bytes[..room].iter().rposition(|byte| *byte != MARK).unwrap() + 1
+    };
+    let mut bytes = disk.bytes_of(&path).unwrap();
+    let room = bytes.len() - SEGMENT_FOOTER_BYTES;
+    let behind_data = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    bytes[behind_data..room].fill(MARK);
+    disk.set_bytes(&path, bytes);
+
+    let append = |number: u64, payload_bytes: usize| {
+        let events = vec![event(number, payload_bytes)];
+        engine.commit(Commit::new().append(&stream("one"), ExpectedVersion::Any, events)).unwrap();
+        written_to()
+    };
+    let (second, third) = (append(2, 8), append(3, 8));
+    assert!((second + 1..2 * page).contains(&third), "within the page");
+    let to_its_end = 8 + (2 * page - third) - (third - second);
+    assert_eq!(append(4, to_its_end), 2 * page);
+    assert_eq!(append(5, 8), 3 * page, "from the beginning of the next");
+    assert_eq!(append(6, 2 * page), 5 * page, "to one behind it, since little stands before");
 }
