@@ -14,6 +14,7 @@ use clap::Args;
 
 use crate::engines::{Engine, Name, Purpose, Seen};
 use crate::measure::{self, median, percentile};
+use crate::placement;
 use crate::results::Figures;
 use crate::verify;
 use crate::work::{Load, Work};
@@ -44,6 +45,9 @@ pub struct Options {
     /// How many events the store holds besides those that filled it.
     #[arg(long)]
     pub appended: u64,
+    /// The processor on which a lone appender is held.
+    #[arg(long)]
+    pub processor: Option<usize>,
 }
 
 const BULK_EVENTS_PER_COMMIT: u64 = 1000;
@@ -96,11 +100,15 @@ fn append(options: &Options, load: Load) -> Figures {
     }
     let mut appended = vec![0; load.threads as usize];
     let workload = options.workload();
-    append_for(&*engine, workload, load, options.seconds() / 10, &mut appended);
+    let held_on = options.processor.filter(|_| load.threads == 1);
+    let append_for = |time, appended: &mut [u64]| {
+        append_for(&*engine, workload, load, (time, held_on), appended)
+    };
+    append_for(options.seconds() / 10, &mut appended);
 
     let (warm, bytes) = (appended.iter().sum::<u64>(), measure::bytes_written());
     let began_at = unix_seconds();
-    let (latencies, wall) = append_for(&*engine, workload, load, options.seconds(), &mut appended);
+    let (latencies, wall) = append_for(options.seconds(), &mut appended);
     let ended_at = unix_seconds();
     let bytes = measure::bytes_written() - bytes;
 
@@ -134,7 +142,7 @@ fn append_for(
     engine: &dyn Engine,
     workload: Workload,
     load: Load,
-    time: Duration,
+    (time, held_on): (Duration, Option<usize>),
     appended: &mut [u64],
 ) -> (Vec<f64>, f64) {
     let barrier = Barrier::new(appended.len());
@@ -144,6 +152,7 @@ fn append_for(
             .map(|(lane, version)| {
                 let barrier = &barrier;
                 scope.spawn(move || {
+                    held_on.into_iter().for_each(placement::hold_on);
                     barrier.wait();
                     let start = Instant::now();
                     let mut latencies = Vec::new();

@@ -20,6 +20,7 @@ mod machine;
 mod measure;
 mod parent;
 mod picture;
+mod placement;
 mod report;
 mod results;
 mod shared;

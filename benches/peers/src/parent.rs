@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use crate::engines::Name;
 use crate::measure;
 use crate::picture;
+use crate::placement::Placement;
 use crate::report;
 use crate::results::{Figures, Results};
 use crate::shared::machine::file_system_of;
@@ -92,6 +93,7 @@ pub fn run(options: Options) {
     );
     let root = options.directory.join(format!("peers-{}", std::process::id()));
     let mut rounds = Rounds { options: &options, root: &root, results: Results::default() };
+    rounds.place_lone_appenders();
     for number in 1..=options.rounds {
         eprintln!("round {number} of {}", options.rounds);
         rounds.round();
@@ -119,6 +121,20 @@ struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
+    fn place_lone_appenders(&mut self) {
+        const SECONDS: f64 = 0.5;
+        eprintln!("where raw appends are fastest");
+        let own = Options { seconds: self.options.seconds.min(SECONDS), ..self.options.clone() };
+        self.results.placement = Placement::fastest(|processor| {
+            let rounds = Rounds { options: &own, root: self.root, results: Results::default() };
+            let mut child = rounds.child(Command::new(program()), Name::Raw, Work::Append1, 0);
+            child.arg(format!("--processor={processor}"));
+            let figures = run_child(&mut child, Work::Append1);
+            fs::remove_dir_all(self.root).unwrap();
+            figures["p50_ns"]
+        });
+    }
+
     fn round(&mut self) {
         self.results.begin_round();
         let mut appended: BTreeMap<Name, u64> = BTreeMap::new();
@@ -191,6 +207,9 @@ impl Rounds<'_> {
             ("appended", value(&appended)),
         ] {
             argument(name, &number);
+        }
+        if let Some(placement) = &self.results.placement {
+            argument("processor", &value(&placement.processor));
         }
         command
     }

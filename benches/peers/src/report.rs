@@ -265,10 +265,12 @@ fn notes(text: &mut String, options: &Options, results: &Results) {
          their own; LMDB also writes a page through a file opened with `O_DSYNC`, which is a sync that \
          no call shows."
     };
+    let placement = results.placement.as_ref().map(|it| format!(" {}", it.described()));
+    let placement = placement.unwrap_or_default();
     writeln!(
         text,
         "{counted} Bytes written are those of `/proc/self/io`: whole pages, when they become dirty. \
-         Ratios are medians of the ratios within a round.\n"
+         Ratios are medians of the ratios within a round.{placement}\n"
     )
     .unwrap();
     for engine in &options.engines {

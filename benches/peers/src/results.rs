@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::engines::Name;
 use crate::measure::median;
+use crate::placement::Placement;
 use crate::work::Work;
 
 /// Figures of one piece of work, by name.
@@ -14,6 +15,8 @@ pub struct Results {
     rounds: Vec<BTreeMap<(Name, Work), Figures>>,
     /// Syncs a commit, from the round that counts them.
     pub syncs: BTreeMap<(Name, Work), f64>,
+    /// Where lone appenders were held, if they were.
+    pub placement: Option<Placement>,
 }
 
 impl Results {
