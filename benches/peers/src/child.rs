@@ -52,7 +52,7 @@ pub struct Options {
 
 const BULK_EVENTS_PER_COMMIT: u64 = 1000;
 const OPENINGS: u32 = 5;
-const SCANS: u32 = 3;
+const SCANS: u32 = 9;
 /// The lane of the events before a kill.
 const DYING_LANE: u64 = 200;
 /// The most events before a kill: as many as an engine may have to catch up with when it is opened.
