@@ -1,8 +1,8 @@
 //! One event as it stands in a frame: its bytes, which `event` knows, sealed at their place.
 //!
 //! Its checksum covers everything about it that a reader hands out, so one event can be verified and
-//! borrowed without reading anything else of its commit. It is computed by whoever writes the event, in
-//! one step, when position, time and place are known: to hash the body beforehand costs more than it
+//! borrowed without reading anything else of its commit. The checksum is computed by whoever writes the event,
+//! in one step, when position, time and place are known: to hash the body beforehand costs more than it
 //! spares those who wait.
 
 use std::sync::LazyLock;

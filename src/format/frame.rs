@@ -376,8 +376,9 @@ impl Frame {
     }
 }
 
-/// Returns what with, but for the order in which events are hashed, what stands at the start of `bytes` would be a frame at a location,
-/// for a segment whose header is lost. That it is the right one is shown by what else verifies with it.
+/// Returns the signing, but for the order in which events are hashed, with which what stands at the start of
+/// `bytes` would be a frame at a location: for a segment whose header is lost. That it is the right one is
+/// shown by what else verifies with it.
 pub(crate) fn signing_for(bytes: &Bytes, location: Location) -> Option<Signing> {
     let header = FrameHeader::read(bytes).ok()?;
     let bytes = bytes.get(..header.length as usize)?;
