@@ -65,7 +65,10 @@ pub fn run(options: &Options) {
         Work::Open => open(options),
         Work::OpenKilled => open_killed(options),
         Work::Die => die(options),
-        _ => append(options, options.work.load().expect("all others append")),
+        work => {
+            let load = work.load().expect("all others append");
+            append(options, load.held_on(options.processor))
+        }
     };
     println!("{}", serde_json::to_string(&figures).unwrap());
 }
@@ -100,15 +103,11 @@ fn append(options: &Options, load: Load) -> Figures {
     }
     let mut appended = vec![0; load.threads as usize];
     let workload = options.workload();
-    let held_on = options.processor.filter(|_| load.threads == 1);
-    let append_for = |time, appended: &mut [u64]| {
-        append_for(&*engine, workload, load, (time, held_on), appended)
-    };
-    append_for(options.seconds() / 10, &mut appended);
+    append_for(&*engine, workload, load, options.seconds() / 10, &mut appended);
 
     let (warm, bytes) = (appended.iter().sum::<u64>(), measure::bytes_written());
     let began_at = unix_seconds();
-    let (latencies, wall) = append_for(options.seconds(), &mut appended);
+    let (latencies, wall) = append_for(&*engine, workload, load, options.seconds(), &mut appended);
     let ended_at = unix_seconds();
     let bytes = measure::bytes_written() - bytes;
 
@@ -142,7 +141,7 @@ fn append_for(
     engine: &dyn Engine,
     workload: Workload,
     load: Load,
-    (time, held_on): (Duration, Option<usize>),
+    time: Duration,
     appended: &mut [u64],
 ) -> (Vec<f64>, f64) {
     let barrier = Barrier::new(appended.len());
@@ -152,7 +151,7 @@ fn append_for(
             .map(|(lane, version)| {
                 let barrier = &barrier;
                 scope.spawn(move || {
-                    held_on.into_iter().for_each(placement::hold_on);
+                    load.held_on.into_iter().for_each(placement::hold_on);
                     barrier.wait();
                     let start = Instant::now();
                     let mut latencies = Vec::new();
@@ -305,4 +304,61 @@ fn open_killed(options: &Options) -> Figures {
 
 fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::engines::Refused;
+    use crate::workload::{Append, Stream};
+
+    /// Keeps on which processors its appenders may run.
+    #[derive(Default)]
+    struct Spy(Mutex<BTreeSet<Vec<usize>>>);
+
+    impl Engine for Spy {
+        fn append(&self, _commit: Vec<Append>) -> Result<(), Refused> {
+            self.0.lock().unwrap().insert(placement::usable());
+            Ok(())
+        }
+
+        fn sync(&self) {}
+
+        fn load_stream(&self, _stream: Stream, _visit: &mut dyn FnMut(&Seen<'_>)) {}
+
+        fn scan(&self, _visit: &mut dyn FnMut(&Seen<'_>)) {}
+
+        fn stream_version(&self, _stream: Stream) -> u64 {
+            0
+        }
+
+        fn event_exists(&self, _id: Uuid) -> bool {
+            false
+        }
+
+        fn close(self: Box<Self>) {}
+    }
+
+    #[test]
+    fn a_lone_appender_is_held_on_its_processor_and_several_are_not() {
+        let last = *placement::usable().last().unwrap();
+        for (work, where_to) in [
+            (Work::Append1, vec![last]),
+            (Work::Append100, vec![last]),
+            (Work::AppendFull, vec![last]),
+            (Work::Append8, placement::usable()),
+        ] {
+            let load = work.load().unwrap().held_on(Some(last));
+            let spy = Spy::default();
+            let workload = Workload { seed: 1, events: 1000 };
+            let mut appended = vec![0; load.threads as usize];
+            append_for(&spy, workload, load, Duration::ZERO, &mut appended);
+            assert_eq!(spy.0.into_inner().unwrap(), BTreeSet::from([where_to]), "{work:?}");
+        }
+    }
 }

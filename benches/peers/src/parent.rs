@@ -286,11 +286,16 @@ mod tests {
         }
         let options = completed(&["--quick"]);
         let root = std::env::temp_dir().join(format!("peers-options-{}", std::process::id()));
-        let rounds = Rounds { options: &options, root: &root, results: Results::default() };
+        let placement = Placement::fastest(|_| 1.0);
+        let processor = placement.as_ref().map(|placement| placement.processor);
+        let mut results = Results::default();
+        results.placement = placement;
+        let rounds = Rounds { options: &options, root: &root, results };
         let command = rounds.child(Command::new("peers"), Name::Redb, Work::AppendFull, 7);
         let line = std::iter::once(command.get_program()).chain(command.get_args().skip(1));
         let line = <Line as clap::Parser>::parse_from(line.collect::<Vec<_>>()).options;
         fs::remove_dir_all(&root).unwrap();
         assert_eq!((line.engine, line.work, line.appended), (Name::Redb, Work::AppendFull, 7));
+        assert_eq!(line.processor, processor);
     }
 }

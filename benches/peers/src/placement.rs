@@ -46,13 +46,13 @@ impl Placement {
 
 /// Returns the processors that this program may use, none where the system does not tell.
 #[cfg(target_os = "linux")]
-fn usable() -> Vec<usize> {
+pub fn usable() -> Vec<usize> {
     let usable = rustix::thread::sched_getaffinity(None).unwrap();
     (0..rustix::thread::CpuSet::MAX_CPU).filter(|processor| usable.is_set(*processor)).collect()
 }
 
 #[cfg(not(target_os = "linux"))]
-fn usable() -> Vec<usize> {
+pub fn usable() -> Vec<usize> {
     Vec::new()
 }
 

@@ -35,12 +35,21 @@ pub struct Load {
     pub events_per_commit: u64,
     /// Where the lanes of the threads begin.
     pub first_lane: u64,
+    /// The processor on which a lone thread is held.
+    pub held_on: Option<usize>,
+}
+
+impl Load {
+    /// Holds a lone thread on a processor; several run where the system puts them.
+    pub fn held_on(self, processor: Option<usize>) -> Self {
+        Self { held_on: processor.filter(|_| self.threads == 1), ..self }
+    }
 }
 
 impl Work {
     pub fn load(self) -> Option<Load> {
         let load = |threads, events_per_commit, first_lane| {
-            Some(Load { threads, events_per_commit, first_lane })
+            Some(Load { threads, events_per_commit, first_lane, held_on: None })
         };
         match self {
             Self::Append1 => load(1, 1, 0),
