@@ -205,13 +205,12 @@ fn a_write_that_goes_on_to_another_page_fills_that_with_zeros_and_no_other_does(
     let engine = with_one(&disk);
     let written_to = || {
         let bytes = disk.bytes_of(&path).unwrap();
-        let room = bytes.len() - SEGMENT_FOOTER_BYTES;
-        bytes[..room].iter().rposition(|byte| *byte != MARK).unwrap() + 1
+        bytes.iter().rposition(|byte| *byte != MARK).unwrap() + 1
     };
     let mut bytes = disk.bytes_of(&path).unwrap();
     let room = bytes.len() - SEGMENT_FOOTER_BYTES;
     let behind_data = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    bytes[behind_data..room].fill(MARK);
+    bytes[behind_data..].fill(MARK);
     disk.set_bytes(&path, bytes);
 
     let append = |number: u64, payload_bytes: usize| {
@@ -221,8 +220,12 @@ fn a_write_that_goes_on_to_another_page_fills_that_with_zeros_and_no_other_does(
     };
     let (second, third) = (append(2, 8), append(3, 8));
     assert!((second + 1..2 * page).contains(&third), "within the page");
-    let to_its_end = 8 + (2 * page - third) - (third - second);
-    assert_eq!(append(4, to_its_end), 2 * page);
+    let small = third - second;
+    // So many bytes of payload let a frame that begins at the one offset end at the other.
+    let between = |start: usize, end: usize| 8 + (end - start) - small;
+    assert_eq!(append(4, between(third, 2 * page)), 2 * page);
     assert_eq!(append(5, 8), 3 * page, "from the beginning of the next");
-    assert_eq!(append(6, 2 * page), 5 * page, "to one behind it, since little stands before");
+    let fifth = 2 * page + small;
+    assert_eq!(append(6, between(fifth, 4 * page + 8)), 5 * page, "to one behind it");
+    assert_eq!(append(7, between(4 * page + 8, room - 8)), room, "and never where the footer goes");
 }
