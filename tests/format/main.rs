@@ -1,8 +1,8 @@
 //! Are the bytes on disk as published, in every format that was ever released?
 //!
 //! `fixtures/N` is a store of format N, `N-WHAT` one with what a feature flag added to it, each file packed
-//! with gzip, and `events.json` beside it says which events it holds. A released fixture never changes. That of a new format is made by
-//! `ANNALS_WRITE_FIXTURE=1 cargo test --test format`, which does nothing where there is one.
+//! with gzip, and `events.json` beside it says which events it holds. A released fixture never changes. That
+//! of a new format is made by `ANNALS_WRITE_FIXTURE=1 cargo test --test format`, which does nothing where there is one.
 
 #![allow(
     clippy::unwrap_used,
