@@ -233,7 +233,36 @@ impl FileStore {
     ///
     /// [`Error::Missing`] when there is no store at the path; otherwise as [`open`](Self::open).
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
-        Engine::open_read_only(existing(path.as_ref())?).map(Self::over)
+        Self::open_read_only_with(path, Options::default())
+    }
+
+    /// Opens a store for reading as [`open_read_only`](Self::open_read_only) does, and reads it as the
+    /// options say.
+    ///
+    /// Only [`Options::reading`] counts. All other options say how to write, and are ignored. Choose
+    /// [`Reading::Positioned`] for a damaged store: where the device cannot give a place back, reading
+    /// through a map of the file ends the process.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_read_only`](Self::open_read_only), and [`Error::InvalidOption`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use annals::{EventStore, FileStore, Options, ReadOptions, Reading};
+    ///
+    /// let options = Options::new().reading(Reading::Positioned);
+    /// let store = FileStore::open_read_only_with("orders", options)?;
+    /// for event in store.read_all(ReadOptions::new())? {
+    ///     println!("{:?}", event?);
+    /// }
+    /// # Ok::<(), annals::Error>(())
+    /// ```
+    pub fn open_read_only_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        options.check()?;
+        let root = existing(path.as_ref())?.with_read_mode(read_mode(options.reading));
+        Engine::open_read_only(root).map(Self::over)
     }
 
     fn over(engine: Engine<RealDisk>) -> Self {
@@ -241,7 +270,8 @@ impl FileStore {
         Self { engine, records }
     }
 
-    /// Checks every byte of the store at a path. Changes nothing, and works beside a writer.
+    /// Checks every byte of the store at a path. Changes nothing, and works beside a writer. Files are
+    /// read and never mapped, so a device that fails is no signal to the process.
     ///
     /// # Errors
     ///

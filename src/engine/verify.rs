@@ -36,11 +36,11 @@ impl VerifyReport {
     }
 }
 
-/// Verifies the store in a directory. A writer may be at work: damage is believed only when it is
-/// still there when looked at again.
+/// Verifies the store in a directory, by reading its files and never by maps. A writer may be at work:
+/// damage is believed only when it is still there when looked at again.
 pub(crate) fn verify<D: Disk>(root: D) -> Result<VerifyReport> {
     const ATTEMPTS: usize = 3;
-    let directory = directory::open(root)?;
+    let directory = directory::open(root.unmapped())?;
     let mut attempt = 1;
     loop {
         let report = verify_once(&directory)?;

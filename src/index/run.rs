@@ -1,9 +1,11 @@
 //! An immutable part of the index on disk, read through views of its file.
 //!
 //! Covers one interval of positions, by which it is named. Every page is checked against its
-//! checksum once after the run is opened, before the first byte of it is believed. A run whose bytes
-//! fail anything, or can not be read, is [`Unusable`]: it is dropped and made again from the log. What
-//! the system refuses for other reasons says nothing of the run, and drops none ([`NotOpened`]).
+//! checksum once after the run is opened, before the first byte of it is believed. Checking reads the
+//! file and never looks through a map of it: a place that the device cannot read is then an error and
+//! no signal. A run whose bytes fail anything, or can not be read, is [`Unusable`]: it is dropped and
+//! made again from the log. What the system refuses for other reasons says nothing of the run, and
+//! drops none ([`NotOpened`]).
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -147,8 +149,8 @@ impl<F: DiskFile> Run<F> {
             return Err(Unusable("its length is not what its header says".to_owned()).into());
         }
         let pages = header.checksums_offset / PAGE;
-        let file = ViewedFile::new(file);
         let checksums = read_checksums(&file, &header, pages)?;
+        let file = ViewedFile::new(file);
         let words = usize::try_from(pages.div_ceil(64)).unwrap_or(usize::MAX);
         let checked = std::iter::repeat_with(|| AtomicU64::new(0)).take(words).collect();
         Ok(Self { header, file, checked, checksums })
@@ -207,9 +209,14 @@ impl<F: DiskFile> Run<F> {
         }
     }
 
+    /// Checks a page by reading it, mapped or not: where the device cannot read it, a map would end the
+    /// process.
     #[cold]
     fn check_page_now(&self, page: u64) -> Result<(), Unusable> {
-        let bytes = self.piece(page * PAGE, PAGE)?;
+        let mut bytes = [0; RUN_PAGE_BYTES];
+        if self.file().read_up_to(&mut bytes, page * PAGE)? != RUN_PAGE_BYTES {
+            return Err(Unusable("it is cut short".to_owned()));
+        }
         let place = usize::try_from(page * 4).unwrap_or(usize::MAX);
         let expected = self.checksums.get(place..).and_then(|rest| rest.first_chunk());
         match expected.map(|crc| u32::from_le_bytes(*crc)) {
@@ -392,13 +399,16 @@ fn read_header(
 }
 
 /// Reads the checksums of the pages.
-fn read_checksums<F: DiskFile>(
-    file: &ViewedFile<F>,
+fn read_checksums(
+    file: &impl DiskFile,
     header: &RunHeader,
     pages: u64,
 ) -> Result<Bytes, NotOpened> {
     let length = usize::try_from(pages * 4).map_err(|_| Unusable("it is too long".to_owned()))?;
-    let bytes = file.bytes(header.checksums_offset, length).map_err(NotOpened::of_reading)?;
+    let bytes = file.read_bytes(header.checksums_offset, length).map_err(NotOpened::of_reading)?;
+    if bytes.len() != length {
+        return Err(Unusable("its checksums are cut short".to_owned()).into());
+    }
     match crc32fast::hash(&bytes) == header.checksums_crc {
         true => Ok(bytes),
         false => Err(Unusable("the checksum of its checksums does not match".to_owned()).into()),

@@ -16,11 +16,12 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode, advanced, check_name};
+use crate::io::{Disk, DiskFile, MakeDirectory, Map, OpenMode, advanced, check_name};
 
 /// What a disk is asked to do, as counted and as made to fail.
 ///
-/// Nothing is mapped: looking at a range is counted as the reads that it takes.
+/// Nothing is mapped: looking at a range is counted as the reads that it takes, and that a map was asked for
+/// as [`Map`](Self::Map), on a disk that may be mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Operation {
     Directory,
@@ -40,6 +41,7 @@ pub(crate) enum Operation {
     WriteOut,
     BeginWriteOut,
     Evict,
+    Map,
 }
 
 /// A directory in memory.
@@ -48,6 +50,7 @@ pub(crate) struct MemoryDisk {
     tree: Arc<Mutex<Tree>>,
     /// The directory's path from the root; empty for the root.
     directory: PathBuf,
+    is_unmapped: bool,
 }
 
 /// A file in memory. It lives on when its name is gone.
@@ -57,6 +60,7 @@ pub(crate) struct MemoryFile {
     path: PathBuf,
     contents: Arc<Mutex<Vec<u8>>>,
     mode: OpenMode,
+    is_unmapped: bool,
 }
 
 /// A lock on a file in memory.
@@ -160,7 +164,7 @@ impl Gate {
 impl MemoryDisk {
     /// Returns an empty directory.
     pub(crate) fn new() -> Self {
-        Self { tree: Arc::default(), directory: PathBuf::new() }
+        Self { tree: Arc::default(), directory: PathBuf::new(), is_unmapped: false }
     }
 
     /// Lets the `nth` next call of an operation fail, once; 1 is the next.
@@ -220,7 +224,7 @@ impl MemoryDisk {
         });
         let unreadable = tree.unreadable.clone();
         let tree = Tree { entries: copies.collect(), unreadable, ..Tree::default() };
-        Self { tree: Arc::new(Mutex::new(tree)), directory: self.directory.clone() }
+        Self { tree: Arc::new(Mutex::new(tree)), ..self.clone() }
     }
 
     fn expect_trouble(
@@ -343,6 +347,10 @@ impl Disk for MemoryDisk {
         &self.directory
     }
 
+    fn unmapped(&self) -> Self {
+        Self { is_unmapped: true, ..self.clone() }
+    }
+
     fn directory(&self, name: &str, make: MakeDirectory) -> Result<Self> {
         let directory = self.named(name)?;
         let mut tree = self.call(Operation::Directory)?;
@@ -352,7 +360,7 @@ impl Disk for MemoryDisk {
             None if make == MakeDirectory::Never => return Err(ErrorKind::NotFound.into()),
             None => _ = tree.entries.insert(directory.clone(), Entry::Directory),
         }
-        Ok(Self { tree: Arc::clone(&self.tree), directory })
+        Ok(Self { directory, ..self.clone() })
     }
 
     fn list(&self) -> Result<Vec<String>> {
@@ -370,7 +378,8 @@ impl Disk for MemoryDisk {
             OpenMode::Read | OpenMode::Write => tree.file(&path)?,
         };
         drop(tree);
-        Ok(MemoryFile { tree: Arc::clone(&self.tree), path, contents, mode })
+        let (tree, is_unmapped) = (Arc::clone(&self.tree), self.is_unmapped);
+        Ok(MemoryFile { tree, path, contents, mode, is_unmapped })
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
@@ -516,5 +525,12 @@ impl DiskFile for MemoryFile {
 
     fn evict(&self) -> Result<()> {
         self.call(Operation::Evict, 0).map(drop)
+    }
+
+    fn map(&self) -> Result<Option<Map>> {
+        if !self.is_unmapped {
+            *self.tree.lock().calls.entry(Operation::Map).or_default() += 1;
+        }
+        Ok(None)
     }
 }

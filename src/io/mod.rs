@@ -84,6 +84,13 @@ pub(crate) trait Disk: Clone + Send + Sync + 'static {
     /// Returns where the directory is, for messages.
     fn path(&self) -> &Path;
 
+    /// Returns the same directory, whose files are never mapped: a block that the device cannot read is
+    /// then an error of reading and never a signal.
+    #[must_use]
+    fn unmapped(&self) -> Self {
+        self.clone()
+    }
+
     /// Opens the directory `name` inside this one.
     fn directory(&self, name: &str, make: MakeDirectory) -> Result<Self>;
 

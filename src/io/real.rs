@@ -119,6 +119,10 @@ impl Disk for RealDisk {
         &self.path
     }
 
+    fn unmapped(&self) -> Self {
+        self.clone().with_read_mode(ReadMode::Read)
+    }
+
     fn directory(&self, name: &str, make: MakeDirectory) -> Result<Self> {
         check_name(name)?;
         if make == MakeDirectory::IfAbsent {
