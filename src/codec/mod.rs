@@ -15,7 +15,6 @@ mod variant;
 pub use registry::Registry;
 pub use upcast::Upcasters;
 
-use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -35,6 +34,10 @@ use crate::event::{ContentType, NewEvent, RecordedEvent};
 /// schema in their order, and so are the variants of an enum that is held in a field, which go by their
 /// number: see [`upcasters`](Self::upcasters) for how to change them. Attributes of serde that leave fields
 /// out (`skip_serializing_if`, `flatten`, ...) need JSON.
+///
+/// An event type that no variant has is [`DecodeFailure::UnknownEventType`] and stops the load of its aggregate.
+/// A variant marked `#[serde(other)]` takes such events instead, whatever their payload, content type and schema
+/// version. A [`Registry`] does not use that variant: it knows only the names that are spelled out.
 ///
 /// # Examples
 ///
@@ -157,6 +160,18 @@ impl<E: DomainEvent> Codec<E> {
             let (actual, expected) = (actual.to_owned(), E::AGGREGATE_TYPE);
             return Err(DecodeFailure::AggregateType { actual, expected });
         }
+        self.decode_own(event).or_else(|failure| match variant::by_name::<E>(event.event_type()) {
+            variant::ByName::Known => Err(failure),
+            variant::ByName::Other(event) => Ok(event),
+            variant::ByName::Unknown(names) => {
+                let known = names.iter().map(|name| (*name).to_owned()).collect();
+                Err(DecodeFailure::UnknownEventType { known })
+            }
+        })
+    }
+
+    /// Decodes an event of this aggregate type.
+    fn decode_own(&self, event: &RecordedEvent) -> Result<E, DecodeFailure> {
         let (event_type, version) = (event.event_type(), event.event_version());
         let (payload, content_type) = (event.payload(), event.content_type());
         let upcasted = self.upcasters.upcast(event_type, version, payload, content_type)?;
@@ -188,13 +203,5 @@ fn decode_content<E: DomainEvent>(
     payload: &[u8],
     content_type: ContentType,
 ) -> Result<E, DecodeFailure> {
-    let known = Cell::new(None);
-    let seed = variant::ContentSeed::new(event_type, &known);
-    payload::decode_seed(seed, payload, content_type).map_err(|failure| match known.get() {
-        Some(names) => {
-            let known = names.iter().map(|name| (*name).to_owned()).collect();
-            DecodeFailure::UnknownEventType { known }
-        }
-        None => failure,
-    })
+    payload::decode_seed(variant::ContentSeed::new(event_type), payload, content_type)
 }

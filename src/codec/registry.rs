@@ -48,6 +48,7 @@ type Decode<T> = Box<dyn Fn(&RecordedEvent) -> Result<T> + Send + Sync>;
 /// # Ok::<(), annals::Error>(())
 /// ```
 #[doc(alias = "register_event")]
+#[doc(alias("EventRegistry", "get_event_class"))]
 pub struct Registry<T> {
     entries: Vec<Entry<T>>,
 }
@@ -66,6 +67,8 @@ impl<T> Registry<T> {
     }
 
     /// Adds the events of a codec, and what becomes of them.
+    ///
+    /// Only the names of the variants are registered: a variant marked `#[serde(other)]` takes no event here.
     #[must_use]
     pub fn register<E: DomainEvent + 'static>(
         mut self,

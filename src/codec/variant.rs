@@ -199,17 +199,12 @@ impl<S: SerializeStruct> SerializeStructVariant for Fields<S> {
 /// Makes an event of its type and the bytes of what it holds.
 pub(super) struct ContentSeed<'a, E> {
     event_type: &'a str,
-    /// Set to the names of the variants when none has the name of the event type.
-    known: &'a Cell<Option<&'static [&'static str]>>,
     event: PhantomData<E>,
 }
 
 impl<'a, E> ContentSeed<'a, E> {
-    pub(super) fn new(
-        event_type: &'a str,
-        known: &'a Cell<Option<&'static [&'static str]>>,
-    ) -> Self {
-        Self { event_type, known, event: PhantomData }
+    pub(super) fn new(event_type: &'a str) -> Self {
+        Self { event_type, event: PhantomData }
     }
 }
 
@@ -217,15 +212,13 @@ impl<'de, E: Deserialize<'de>> DeserializeSeed<'de> for ContentSeed<'_, E> {
     type Value = E;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<E, D::Error> {
-        let Self { event_type, known, .. } = self;
-        E::deserialize(ContentDeserializer { inner: deserializer, event_type, known })
+        E::deserialize(ContentDeserializer { inner: deserializer, event_type: self.event_type })
     }
 }
 
 struct ContentDeserializer<'a, D> {
     inner: D,
     event_type: &'a str,
-    known: &'a Cell<Option<&'static [&'static str]>>,
 }
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for ContentDeserializer<'_, D> {
@@ -238,10 +231,10 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for ContentDeserializer<'_, D>
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        variants: &'static [&'static str],
+        _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        visitor.visit_enum(Named { content: self, variants })
+        visitor.visit_enum(self)
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, D::Error> {
@@ -254,12 +247,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for ContentDeserializer<'_, D>
     }
 }
 
-struct Named<'a, D> {
-    content: ContentDeserializer<'a, D>,
-    variants: &'static [&'static str],
-}
-
-impl<'de, 'a, D: Deserializer<'de>> EnumAccess<'de> for Named<'a, D> {
+impl<'de, 'a, D: Deserializer<'de>> EnumAccess<'de> for ContentDeserializer<'a, D> {
     type Error = D::Error;
     type Variant = Held<D>;
 
@@ -267,10 +255,8 @@ impl<'de, 'a, D: Deserializer<'de>> EnumAccess<'de> for Named<'a, D> {
         self,
         seed: V,
     ) -> Result<(V::Value, Held<D>), D::Error> {
-        let ContentDeserializer { inner, event_type, known } = self.content;
-        let name: StrDeserializer<'a, D::Error> = event_type.into_deserializer();
-        let variant = seed.deserialize(name).inspect_err(|_| known.set(Some(self.variants)))?;
-        Ok((variant, Held(inner)))
+        let name: StrDeserializer<'a, D::Error> = self.event_type.into_deserializer();
+        Ok((seed.deserialize(name)?, Held(self.inner)))
     }
 }
 
@@ -330,6 +316,94 @@ pub(super) fn names<'de, E: Deserialize<'de>>() -> &'static [&'static str] {
     match E::deserialize(Asking) {
         Ok(_) => &[],
         Err(Names(names)) => names,
+    }
+}
+
+/// What the type of an event says by itself, whatever its payload.
+pub(super) enum ByName<E> {
+    /// A variant has this name.
+    Known,
+    /// No variant has this name; the variant marked with `#[serde(other)]` takes the event.
+    Other(E),
+    /// No variant takes the event; these are the names of all of them.
+    Unknown(&'static [&'static str]),
+}
+
+/// Returns what the type of an event says by itself.
+pub(super) fn by_name<'de, E: Deserialize<'de>>(event_type: &str) -> ByName<E> {
+    match E::deserialize(NameOnly { event_type, variants: &[] }) {
+        Ok(event) => ByName::Other(event),
+        Err(Names([])) => ByName::Known,
+        Err(Names(names)) => ByName::Unknown(names),
+    }
+}
+
+/// An event of which only the type is read. The error holds the names of the variants when none takes it.
+struct NameOnly<'a> {
+    event_type: &'a str,
+    variants: &'static [&'static str],
+}
+
+impl<'de> Deserializer<'de> for NameOnly<'_> {
+    type Error = Names;
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Names> {
+        match variants.contains(&self.event_type) {
+            true => Err(Names(&[])),
+            false => visitor.visit_enum(NameOnly { variants, ..self }),
+        }
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Names> {
+        Err(Names(&[]))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl<'de, 'a> EnumAccess<'de> for NameOnly<'a> {
+    type Error = Names;
+    type Variant = Nameless;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Nameless), Names> {
+        let name: StrDeserializer<'a, Names> = self.event_type.into_deserializer();
+        let variant = seed.deserialize(name).map_err(|_| Names(self.variants))?;
+        Ok((variant, Nameless))
+    }
+}
+
+/// The variant that takes every name that no other has: serde allows only one that holds nothing.
+struct Nameless;
+
+impl<'de> VariantAccess<'de> for Nameless {
+    type Error = Names;
+
+    fn unit_variant(self) -> Result<(), Names> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, _: T) -> Result<T::Value, Names> {
+        Err(Names(&[]))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Names> {
+        Err(Names(&[]))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Names> {
+        Err(Names(&[]))
     }
 }
 

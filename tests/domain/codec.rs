@@ -165,6 +165,55 @@ fn a_payload_of_another_type_or_encoding_is_an_error() {
     assert!(matches!(failure(error), DecodeFailure::ContentType(ContentType::Bytes)));
 }
 
+/// Events of a type that no variant has: in every content type, also of a newer schema.
+fn of_an_unknown_type() -> Vec<NewEvent> {
+    let payloads: [(&[u8], ContentType); 5] = [
+        (b"\x03tea", ContentType::Bincode),
+        (b"{\"by\":\"ada\"}", ContentType::Json),
+        (b"not JSON", ContentType::Json),
+        (b"raw", ContentType::Bytes),
+        (b"", ContentType::Other(200)),
+    ];
+    let event = |(payload, content_type): (&'static [u8], _)| {
+        NewEvent::new("Archived", payload).content_type(content_type)
+    };
+    let today = payloads.map(event).into_iter();
+    let newer = payloads.map(event).into_iter().map(|event| event.event_version(7));
+    today.chain(newer).collect()
+}
+
+#[test]
+fn an_unknown_event_type_lists_the_known_ones_whatever_the_payload() {
+    for event in of_an_unknown_type() {
+        let event = recorded("Task", event);
+        match failure(Codec::<TaskEvent>::bincode().decode(&event).unwrap_err()) {
+            DecodeFailure::UnknownEventType { known } => {
+                assert_eq!(known, ["Created", "Given", "TaskAssigned", "Moved", "Completed"]);
+            }
+            other => panic!("{event:?}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn a_variant_for_other_events_takes_every_unknown_one_whatever_the_payload() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Lenient {
+        Completed,
+        #[serde(other)]
+        Other,
+    }
+    impl DomainEvent for Lenient {
+        const AGGREGATE_TYPE: &'static str = "Task";
+    }
+    let codec = Codec::<Lenient>::bincode();
+    for event in of_an_unknown_type() {
+        assert_eq!(codec.decode(&recorded("Task", event)).unwrap(), Lenient::Other);
+    }
+    let garbled = recorded("Task", NewEvent::bincode("Completed", &7_u8).unwrap());
+    assert!(matches!(failure(codec.decode(&garbled).unwrap_err()), DecodeFailure::Payload(_)));
+}
+
 #[test]
 fn what_could_never_be_loaded_is_not_recorded() {
     #[derive(Serialize, Deserialize)]
