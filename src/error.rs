@@ -37,12 +37,14 @@ pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[doc(alias = "EventSourceError")]
 pub enum Error {
     /// The stream was not at the expected version; nothing was written.
     ///
     /// What to do: load the stream again, decide anew, retry with its version.
     #[error("conflict on stream {stream}: expected {expected}, but its version is {actual}")]
     #[doc(alias = "OptimisticLockError")]
+    #[doc(alias = "conflict")]
     Conflict {
         /// The stream that was to be appended to.
         stream: StreamId,
@@ -66,6 +68,7 @@ pub enum Error {
     ///
     /// What to do: leave the event out, or let duplicates be skipped.
     #[error("event {event_id} is already in stream {stream}")]
+    #[doc(alias = "DuplicateEventError")]
     DuplicateEvent {
         /// The id that was there already.
         event_id: EventId,

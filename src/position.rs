@@ -81,6 +81,7 @@ counted_from_one! {
     /// assert_eq!(position.next().get(), 42);
     /// ```
     #[doc(alias = "global_position")]
+    #[doc(alias = "Position")]
     GlobalPosition
 }
 

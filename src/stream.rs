@@ -202,6 +202,7 @@ id! {
 /// # Ok::<(), annals::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[doc(alias("render", "parse"))]
 pub struct StreamId {
     aggregate_type: SmolStr,
     aggregate_id: AggregateId,
@@ -241,6 +242,7 @@ impl StreamId {
     }
 
     /// Returns the aggregate type: the category of the stream.
+    #[doc(alias = "category")]
     pub fn aggregate_type(&self) -> &str {
         &self.aggregate_type
     }

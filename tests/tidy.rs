@@ -371,6 +371,38 @@ fn every_link_between_the_texts_leads_to_a_file() {
 }
 
 #[test]
+fn every_old_name_in_the_table_for_newcomers_can_be_searched_for() {
+    let page = fs::read_to_string(root().join("docs/coming-from-eventsource-py.md")).unwrap();
+    let names = old_names(&page);
+    assert!(names.len() > 100, "the table of names has another form: {names:?}");
+    let mut found = BTreeSet::new();
+    for source in Source::below("src").into_iter().filter(|source| !source.is_below("src/bin/")) {
+        found.extend(doc_aliases(&source.text));
+        let mut before = "";
+        for word in words(&source.code).filter(|word| !word.is_empty()) {
+            if matches!(before, "fn" | "struct" | "enum" | "trait" | "type" | "counted_from_one") {
+                found.insert(word.to_owned());
+            }
+            before = word;
+        }
+        // The fields that users name.
+        let fields = source.code.lines().filter_map(|line| line.trim().strip_prefix("pub "));
+        found.extend(fields.filter_map(|line| Some(line.split_once(':')?.0.to_owned())));
+    }
+    let missing = names.difference(&found).cloned();
+    refuse("give what replaces the name a `#[doc(alias = \"...\")]`", missing);
+}
+
+#[test]
+fn old_names_and_aliases_are_read_as_they_are_written() {
+    let page = "# A\n| `no` | | |\n## Names\n| 0.5 | 0.15 | annals |\n|---|---|---|\n\
+                | `A.b(c)`, a loop around `d=3` | `e_` | `f` |\n## Append\n| `g` | | |\n";
+    assert_eq!(old_names(page).into_iter().collect::<Vec<_>>(), ["A", "b", "c", "d", "e_"]);
+    let code = "#[doc(alias = \"A\")]\n#[doc(alias(\"b\", \"c\"))]\n#[doc(alias(\n \"d\",\n))]";
+    assert_eq!(doc_aliases(code), ["A", "b", "c", "d"]);
+}
+
+#[test]
 fn paths_are_spelled_out_and_comments_and_literals_are_not_code() {
     let code = without_comments_and_literals(
         "use std::{fs::{self, File}, io}; // crate::a\n use crate::*; crate::c::d::<u8>('\"', \"crate::e\");",
@@ -378,6 +410,23 @@ fn paths_are_spelled_out_and_comments_and_literals_are_not_code() {
     let found: Vec<_> = paths(&code).into_iter().filter(|path| path.contains("::")).collect();
     assert_eq!(found, ["std::fs::self", "std::fs::File", "std::io", "crate::*", "crate::c::d"]);
     assert!(begins_with("std::fs::File", "std::fs") && !begins_with("std::fsync", "std::fs"));
+}
+
+/// Returns the names that stand as code in all but the last column of the table under "Names".
+fn old_names(page: &str) -> BTreeSet<String> {
+    let names = page.split("\n## ").find(|section| section.starts_with("Names\n")).unwrap();
+    let rows = names.lines().filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'));
+    let cells = rows.filter_map(|row| Some(row.rsplit_once('|')?.0));
+    let code = cells.flat_map(|cells| cells.split('`').skip(1).step_by(2));
+    let is_name =
+        |word: &&str| word.starts_with(|first: char| first.is_alphabetic() || first == '_');
+    code.flat_map(words).filter(is_name).map(str::to_owned).collect()
+}
+
+/// Returns the aliases that a source gives its items, for whoever searches the documentation.
+fn doc_aliases(text: &str) -> Vec<String> {
+    let attributes = text.split("#[doc(alias").skip(1).filter_map(|rest| rest.split(']').next());
+    attributes.flat_map(|names| names.split('"').skip(1).step_by(2)).map(str::to_owned).collect()
 }
 
 fn refuse(rule: &str, broken: impl IntoIterator<Item = String>) {

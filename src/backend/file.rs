@@ -186,6 +186,7 @@ pub struct Stats {
 /// assert_eq!(store.load_stream(&order, Default::default())?.events()[0].payload(), b"2 cups");
 /// # Ok::<(), annals::Error>(())
 /// ```
+#[doc(alias("SQLiteEventStore", "PostgreSQLEventStore"))]
 pub struct FileStore {
     engine: Engine<RealDisk>,
     records: Arc<FileRecords>,
@@ -201,6 +202,7 @@ impl FileStore {
     /// [`Error::NotAStore`] when something else is at the path, [`Error::Damage`] when bytes that
     /// had been durable do not verify (it can still be opened read-only), [`Error::Incompatible`]
     /// for a newer format, [`Error::NoSpace`] and [`Error::Io`] when the system does not let it.
+    #[doc(alias("initialize", "wal_mode"))]
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, Options::default())
     }

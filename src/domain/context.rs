@@ -23,6 +23,7 @@ use crate::stream::{ActorId, TenantId};
 /// # Ok::<(), annals::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[doc(alias("tenant_context", "tenant_scope"))]
 pub struct Context {
     correlation_id: Option<Uuid>,
     causation_id: Option<Uuid>,
@@ -44,6 +45,7 @@ impl Context {
     ///
     /// [`Error::InvalidName`](crate::Error::InvalidName) when the recorded tenant breaks the rules for
     /// names, which only a faulty writer can bring about.
+    #[doc(alias = "with_causation")]
     pub fn caused_by(event: &RecordedEvent) -> Result<Self> {
         let event_id = event.event_id().as_uuid();
         Ok(Self {
@@ -76,6 +78,7 @@ impl Context {
     /// Sets the tenant: events are recorded for it, and only its events are loaded.
     #[must_use]
     #[doc(alias = "tenant_id")]
+    #[doc(alias = "TenantDomainEvent")]
     pub fn tenant(self, tenant: impl Into<TenantId>) -> Self {
         Self { tenant: Some(tenant.into()), ..self }
     }

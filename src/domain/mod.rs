@@ -84,6 +84,15 @@ pub trait Aggregate: Default {
     type Event: DomainEvent;
 
     /// Changes the state by what has happened. It can not fail: what happened, happened.
+    #[doc(alias(
+        "apply_event",
+        "_apply_event",
+        "_apply",
+        "when",
+        "_get_initial_state",
+        "DeclarativeAggregate",
+        "handles"
+    ))]
     fn apply(&mut self, event: &Self::Event);
 }
 

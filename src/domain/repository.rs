@@ -43,6 +43,7 @@ pub enum CommandError<R> {
     ///
     /// What to do: tell whoever gave the command.
     #[error(transparent)]
+    #[doc(alias = "CommandRejectedError")]
     Rejected(R),
     /// Loading or saving failed.
     ///
@@ -156,6 +157,7 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
     /// error. None is taken of events that are not durable yet
     /// ([`MayLoseLast`](crate::Durability::MayLoseLast)).
     #[must_use]
+    #[doc(alias = "snapshot_store")]
     pub fn snapshots(self, store: impl SnapshotStore + 'static, policy: SnapshotPolicy) -> Self
     where
         A: Snapshotted,
@@ -181,6 +183,13 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
     ///
     /// [`Error::Decode`] for an event that this program can not read; otherwise as
     /// [`EventStore::read_stream`].
+    #[doc(alias(
+        "get_or_none",
+        "get_or_raise",
+        "AggregateNotFoundError",
+        "load_from_history",
+        "from_events"
+    ))]
     pub fn load(&self, id: &AggregateId) -> Result<Option<Root<A>>> {
         let root = self.load_or_create(id)?;
         Ok((root.saved_version() > StreamVersion::ZERO).then_some(root))
@@ -191,6 +200,7 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
     /// # Errors
     ///
     /// As [`load`](Self::load).
+    #[doc(alias = "create_new")]
     pub fn load_or_create(&self, id: &AggregateId) -> Result<Root<A>> {
         let stream = self.stream(id)?;
         if let Some(root) = self.load_from_snapshot(&stream)? {
@@ -229,6 +239,7 @@ impl<A: Aggregate, S: EventStore> Repository<A, S> {
     /// or let [`execute`](Self::execute) do so. [`Error::OtherTenant`] when the stream holds events of
     /// another tenant, [`Error::Payload`] when an event can not be encoded; otherwise as
     /// [`EventStore::append`].
+    #[doc(alias("mark_events_as_committed", "clear_uncommitted_events"))]
     pub fn save(&self, root: &mut Root<A>) -> Result<AppendResult> {
         self.save_in(&self.context, root)
     }

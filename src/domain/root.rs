@@ -101,6 +101,7 @@ impl<A: Aggregate> Root<A> {
 
     /// Returns the version that the state has, events that are not saved yet included; 0 when nothing
     /// has happened.
+    #[doc(alias = "get_next_version")]
     pub fn version(&self) -> StreamVersion {
         self.saved_version.advanced_by(self.uncommitted.len() as u64)
     }
@@ -111,6 +112,7 @@ impl<A: Aggregate> Root<A> {
     }
 
     /// Returns the events that commands gave and that are not saved yet.
+    #[doc(alias = "has_uncommitted_events")]
     pub fn uncommitted_events(&self) -> &[A::Event] {
         &self.uncommitted
     }
@@ -120,6 +122,7 @@ impl<A: Aggregate> Root<A> {
     /// # Errors
     ///
     /// The rejection of the command; nothing has changed.
+    #[doc(alias("raise_event", "_raise_event", "create_event"))]
     pub fn execute<C: IntoEvents<A::Event>, R>(
         &mut self,
         command: impl FnOnce(&A) -> Result<C, R>,

@@ -29,6 +29,7 @@ pub trait Snapshotted: Aggregate + Serialize + DeserializeOwned {
     /// The version of what a state means. Raise it with every change of the fields, or of what
     /// [`apply`](Aggregate::apply) or an [upcaster](crate::Upcasters) does: snapshots of other versions are not used, and so the new state
     /// is made of the events. One that is forgotten goes unnoticed where the old bytes still fit.
+    #[doc(alias = "schema_version")]
     const SNAPSHOT_VERSION: u32;
 }
 
@@ -79,10 +80,12 @@ pub struct Snapshot {
 /// ```
 pub trait SnapshotStore: Send + Sync {
     /// Returns the snapshot of a stream, if there is one that can be read.
+    #[doc(alias = "get_snapshot")]
     fn load(&self, stream: &StreamId) -> Option<Snapshot>;
 
     /// Takes a snapshot to be kept in place of an earlier one. Returns without waiting for a
     /// device; it may drop the snapshot.
+    #[doc(alias = "save_snapshot")]
     fn save(&self, stream: &StreamId, snapshot: Snapshot);
 }
 
@@ -124,6 +127,7 @@ impl<T: SnapshotStore + ?Sized> SnapshotStore for Arc<T> {
 ///     .snapshots(snapshots.clone(), SnapshotPolicy::every(100));
 /// ```
 #[derive(Debug, Clone, Default)]
+#[doc(alias = "InMemorySnapshotStore")]
 pub struct MemorySnapshots(Arc<Mutex<HashMap<StreamId, Snapshot>>>);
 
 impl MemorySnapshots {
@@ -170,6 +174,7 @@ enum Rule {
 
 impl SnapshotPolicy {
     /// Takes a snapshot when the version reaches or passes a multiple of `count`; never for 0.
+    #[doc(alias = "snapshot_threshold")]
     pub fn every(count: u64) -> Self {
         Self(NonZeroU64::new(count).map_or(Rule::Never, Rule::Every))
     }

@@ -37,6 +37,7 @@ use crate::timestamp::Timestamp;
 /// ```
 #[derive(Clone)]
 #[doc(alias = "StoredEvent")]
+#[doc(alias = "EventEnvelope")]
 pub struct RecordedEvent(Bytes);
 
 const _: () = assert!(size_of::<RecordedEvent>() == size_of::<Bytes>(), "moved as cheaply");
@@ -151,6 +152,7 @@ impl RecordedEvent {
 
     /// Returns the aggregate type.
     #[inline]
+    #[doc(alias = "category")]
     pub fn aggregate_type(&self) -> &str {
         as_text(self.parts().aggregate_type())
     }

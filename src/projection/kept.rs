@@ -18,16 +18,20 @@ use crate::timestamp::Timestamp;
 /// An event that failed at every attempt and was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[doc(alias = "DLQEntry")]
 pub struct DeadLetter {
     /// The position of the event.
     pub position: GlobalPosition,
     /// The id of the event, by which it is read: [`EventStore::event`](crate::EventStore::event).
     pub event_id: EventId,
     /// How often it was tried in all.
+    #[doc(alias = "retry_count")]
     pub attempts: u32,
     /// When it failed last.
+    #[doc(alias = "last_failed_at")]
     pub failed_at: Timestamp,
     /// What the handler said last, up to 1,024 bytes of it.
+    #[doc(alias = "error_message")]
     pub error: String,
 }
 

@@ -91,6 +91,7 @@ pub trait Projection: Send {
     ///
     /// Whatever keeps the event from being handled. What was done to `state` meanwhile is undone, and the
     /// event is tried again as [`ProjectionOptions`] say.
+    #[doc(alias = "on_event")]
     fn handle(
         &mut self,
         state: &mut Self::State,

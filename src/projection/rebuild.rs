@@ -43,6 +43,7 @@ use crate::store::{EventStore, RecordStore};
 /// let runner = rebuild.switch()?;
 /// # Ok::<(), annals::Error>(())
 /// ```
+#[doc(alias("reset", "replay"))]
 pub struct Rebuild<S: EventStore + RecordStore, P: Projection>(ProjectionRunner<S, P>);
 
 impl<S: EventStore + RecordStore, P: Projection> Rebuild<S, P> {

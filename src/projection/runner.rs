@@ -210,6 +210,7 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
     }
 
     /// Returns the events that were set aside, in the order in which that was done: at most 256.
+    #[doc(alias("DLQRepository", "get_failed_events"))]
     pub fn dead_letters(&self) -> &[DeadLetter] {
         &self.kept.dead_letters
     }
@@ -221,6 +222,7 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
     /// # Errors
     ///
     /// As [`catch_up`](Self::catch_up), but that an event which fails again stays in the list.
+    #[doc(alias = "mark_retrying")]
     pub fn redrive(&mut self) -> Result<Redriven> {
         self.take_back_what_is_not_kept()?;
         let mut redriven = Redriven::default();
@@ -256,6 +258,7 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
     /// # Errors
     ///
     /// As [`RecordStore::write_record`].
+    #[doc(alias = "mark_resolved")]
     pub fn give_up(&mut self, position: GlobalPosition) -> Result<bool> {
         self.take_back_what_is_not_kept()?;
         let mut kept = self.kept.clone();

@@ -23,15 +23,19 @@ use crate::stream::StreamId;
 /// # Ok::<(), annals::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[doc(alias = "expected_version")]
 pub enum ExpectedVersion {
     /// No check.
     #[doc(alias = "ANY")]
+    #[doc(alias = "any_")]
     Any,
     /// The stream has no events.
     #[doc(alias = "NO_STREAM")]
+    #[doc(alias = "no_stream")]
     NoStream,
     /// The stream has at least one event.
     #[doc(alias = "STREAM_EXISTS")]
+    #[doc(alias = "stream_exists")]
     StreamExists,
     /// The stream is at this version; version 0 means the same as `NoStream`.
     Exact(StreamVersion),
@@ -208,6 +212,7 @@ impl Commit {
 /// Where the events of one append ended up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[doc(alias("success", "successful", "conflicted"))]
 pub struct AppendResult {
     /// The stream's version after the append; for a replay, after the original one.
     pub new_version: StreamVersion,

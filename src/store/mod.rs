@@ -59,6 +59,16 @@ use crate::stream::{StreamId, check_aggregate_type};
 /// }
 /// # Ok::<(), annals::Error>(())
 /// ```
+#[doc(alias(
+    "EventAppender",
+    "StreamReader",
+    "EventLookup",
+    "GlobalEventFeed",
+    "CategoryQuery",
+    "AggregateStore",
+    "FullEventStore",
+    "SyncEventStoreAdapter"
+))]
 pub trait EventStore: Send + Sync {
     /// Appends to any number of streams if every expected version and condition holds, or writes
     /// nothing. When it returns `Ok`, the events are recorded, on a durable backend for good.
@@ -95,6 +105,7 @@ pub trait EventStore: Send + Sync {
     ///
     /// [`Error::Damage`] or [`Error::Io`] when its last event can not be read.
     #[doc(alias = "get_stream_version")]
+    #[doc(alias("get_current_version", "actual_version"))]
     fn stream_version(&self, stream: &StreamId) -> Result<StreamVersion>;
 
     /// Returns the event with an id, if it is recorded.
@@ -110,6 +121,7 @@ pub trait EventStore: Send + Sync {
     ///
     /// None of the backends of this crate fails.
     #[doc(alias = "get_global_position")]
+    #[doc(alias = "current_position")]
     fn global_position(&self) -> Result<GlobalPosition>;
 
     /// Appends events to one stream: a [`commit`](Self::commit) of one append.
@@ -137,6 +149,7 @@ pub trait EventStore: Send + Sync {
     ///
     /// As [`read_stream`](Self::read_stream), and what its iterator gives.
     #[doc(alias = "get_events")]
+    #[doc(alias("collect", "aggregate_events"))]
     fn load_stream(&self, stream: &StreamId, options: StreamRead) -> Result<EventStream> {
         let version = self.stream_version(stream)?;
         let events = self.read_stream(stream, options.to(version))?.collect::<Result<_>>()?;

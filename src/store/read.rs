@@ -14,15 +14,19 @@ use crate::stream::{AggregateId, StreamId};
 pub enum Direction {
     /// Oldest first.
     #[default]
+    #[doc(alias = "FORWARD")]
     Forward,
     /// Newest first.
+    #[doc(alias = "BACKWARD")]
     Backward,
 }
 
 /// How much of a stream is read; its bounds are stream versions.
+#[doc(alias = "StreamReadOptions")]
 pub type StreamRead = ReadOptions<StreamVersion>;
 
 /// How much of the whole store is read; its bounds are global positions.
+#[doc(alias("FeedReadOptions", "CategoryReadOptions"))]
 pub type GlobalRead = ReadOptions<GlobalPosition>;
 
 /// How much is read and in which order; everything, oldest first, when nothing is set.
@@ -162,6 +166,7 @@ impl<P: Bound> ReadOptions<P> {
 
     /// Ends at this one, itself included; the earlier of several such bounds holds.
     #[must_use]
+    #[doc(alias = "to_version")]
     pub fn to(self, bound: impl Into<P>) -> Self {
         let bound = bound.into();
         Self { to: Some(self.to.map_or(bound, |other| other.min(bound))), ..self }

@@ -48,6 +48,7 @@ impl<S: RecordStore> Checkpoint<S> {
     /// [`Error::RecordUnusable`] when a checkpoint is there and can not be used: it is not taken for one
     /// that was never saved, because that would deliver everything again. [`Error::Payload`] when the
     /// record is there and is no checkpoint. Otherwise as [`RecordStore::read_record`].
+    #[doc(alias("get_checkpoint", "get_position"))]
     pub fn load(store: S, name: impl Into<String>) -> Result<Self> {
         let name = name.into();
         let position = match store.read_record(RecordKind::Checkpoint, &name)? {
@@ -69,6 +70,7 @@ impl<S: RecordStore> Checkpoint<S> {
     ///
     /// As [`RecordStore::write_record`]. What is kept is then the position that was saved before, or this
     /// one, and [`position`](Self::position) stays.
+    #[doc(alias("update_checkpoint", "save_position"))]
     pub fn save(&mut self, position: GlobalPosition) -> Result<()> {
         let content = encoding::encode(&position.get()).map_err(Error::payload)?;
         self.store.write_record(RecordKind::Checkpoint, &self.name, &content)?;
@@ -81,6 +83,7 @@ impl<S: RecordStore> Checkpoint<S> {
     /// # Errors
     ///
     /// As [`RecordStore::remove_record`].
+    #[doc(alias = "reset_checkpoint")]
     pub fn remove(self) -> Result<()> {
         self.store.remove_record(RecordKind::Checkpoint, &self.name)
     }

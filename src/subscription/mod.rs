@@ -41,6 +41,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Where a subscription begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[doc(alias("start_from", "StartPosition"))]
 pub enum Start {
     /// With the first event of the store.
     #[default]
@@ -94,6 +95,7 @@ pub enum Delivery {
 /// assert_eq!(subscription.reached().get(), 2);
 /// # Ok::<(), annals::Error>(())
 /// ```
+#[doc(alias("EventBus", "SubscriptionManager", "EventPublisher"))]
 pub struct Subscription<S> {
     store: S,
     query: Query,
