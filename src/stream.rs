@@ -2,42 +2,102 @@
 //!
 //! A name that exists is a valid one: every constructor checks the rules of CONTRACT S2, so nothing
 //! below has to. The rules for names that are plain text (`check_text`) live here for all.
+//!
+//! An id is its text. The canonical text of a UUID is held and kept as 16 bytes, and no other text is, so
+//! each id has one form and two ids are equal exactly when their texts are.
 
 #![forbid(unsafe_code)]
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use smol_str::SmolStr;
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use crate::error::{Error, Result};
 use crate::limits::{AGGREGATE_TYPE_BYTES_MAX, ID_BYTES_MAX};
 
-/// An id that is a UUID or a text; text in the form of a UUID is that UUID.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// An id: a text, of which the canonical ones of UUIDs are held as UUIDs. No `Text` is one of those.
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Id {
     Uuid(Uuid),
     Text(SmolStr),
 }
 
-/// A borrowed id: a UUID or a text.
+/// A borrowed id: a UUID or any other text.
+///
+/// Compared, ordered and hashed as its text, byte by byte: a UUID is its canonical text, which is 36
+/// characters in lower case with hyphens.
 ///
 /// # Examples
 ///
 /// ```
 /// use annals::{AggregateId, IdRef};
+/// use uuid::Uuid;
 ///
 /// assert_eq!(AggregateId::new("plan-001")?.as_ref(), IdRef::Text("plan-001"));
+///
+/// let uuid = Uuid::from_u128(0x0191_f7d2_6a5b_7c3e_8f90_a1b2_c3d4_e5f6);
+/// let canonical = AggregateId::new("0191f7d2-6a5b-7c3e-8f90-a1b2c3d4e5f6")?;
+/// assert_eq!(canonical.as_ref(), IdRef::Uuid(uuid));
+///
+/// let digits = AggregateId::new("0191f7d26a5b7c3e8f90a1b2c3d4e5f6")?;
+/// assert_eq!(digits.as_ref(), IdRef::Text("0191f7d26a5b7c3e8f90a1b2c3d4e5f6"));
 /// # Ok::<(), annals::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy)]
 pub enum IdRef<'a> {
-    /// The id is a UUID.
+    /// The id is the canonical text of this UUID.
     Uuid(Uuid),
-    /// The id is a text that is not the form of a UUID.
+    /// The id is any other text, other spellings of a UUID among them.
     Text(&'a str),
+}
+
+impl IdRef<'_> {
+    /// Calls `take` with the text of the id as bytes.
+    fn with_text<T>(&self, take: impl FnOnce(&[u8]) -> T) -> T {
+        match self {
+            Self::Uuid(uuid) => take(canonical(*uuid, &mut [0; Hyphenated::LENGTH])),
+            Self::Text(text) => take(text.as_bytes()),
+        }
+    }
+}
+
+impl PartialEq for IdRef<'_> {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Uuid(own), Self::Uuid(other)) => own == other,
+            (Self::Text(own), Self::Text(other)) => own == other,
+            (Self::Uuid(uuid), Self::Text(text)) | (Self::Text(text), Self::Uuid(uuid)) => {
+                canonical_uuid(text.as_bytes()) == Some(*uuid)
+            }
+        }
+    }
+}
+
+impl Eq for IdRef<'_> {}
+
+impl PartialOrd for IdRef<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for IdRef<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.with_text(|own| other.with_text(|other| own.cmp(other)))
+    }
+}
+
+impl Hash for IdRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.with_text(|text| text.hash(state));
+    }
 }
 
 impl fmt::Display for IdRef<'_> {
@@ -52,9 +112,9 @@ impl fmt::Display for IdRef<'_> {
 impl Id {
     fn parse(what: &'static str, text: &str) -> Result<Self> {
         check_text(what, text, ID_BYTES_MAX)?;
-        match Uuid::try_parse(text) {
-            Ok(uuid) => Ok(Self::Uuid(uuid)),
-            Err(_) => Ok(Self::Text(text.into())),
+        match canonical_uuid(text.as_bytes()) {
+            Some(uuid) => Ok(Self::Uuid(uuid)),
+            None => Ok(Self::Text(text.into())),
         }
     }
 
@@ -66,12 +126,25 @@ impl Id {
     }
 }
 
+impl PartialOrd for Id {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Id {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_ref().cmp(&other.as_ref())
+    }
+}
+
 macro_rules! id {
     ($(#[$meta:meta])* $name:ident, $what:literal) => {
         $(#[$meta])*
         ///
-        /// A UUID or any text of 1 to 255 bytes without control characters. Text in the form of a
-        /// UUID is that UUID, whatever its case and hyphens.
+        /// Any text of 1 to 255 bytes without control characters, compared byte by byte and given back
+        /// exactly as it was given. A UUID is its canonical text: 36 characters in lower case with
+        /// hyphens. The same UUID in upper case, without hyphens or in braces is another id.
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Id);
 
@@ -86,7 +159,7 @@ macro_rules! id {
                 Id::parse($what, text.as_ref()).map(Self)
             }
 
-            /// Returns the id as the UUID or the text that it is.
+            /// Returns the id as a UUID if it is the canonical text of one, else as text.
             pub fn as_ref(&self) -> IdRef<'_> {
                 self.0.as_ref()
             }
@@ -151,7 +224,8 @@ id! {
     /// assert_eq!(plan.to_string(), "plan-001");
     ///
     /// let upper = AggregateId::new("0191F7D2-6A5B-7C3E-8F90-A1B2C3D4E5F6")?;
-    /// assert_eq!(upper.to_string(), "0191f7d2-6a5b-7c3e-8f90-a1b2c3d4e5f6");
+    /// assert_eq!(upper.to_string(), "0191F7D2-6A5B-7C3E-8F90-A1B2C3D4E5F6");
+    /// assert_ne!(upper, AggregateId::new("0191f7d2-6a5b-7c3e-8f90-a1b2c3d4e5f6")?);
     /// # Ok::<(), annals::Error>(())
     /// ```
     AggregateId, "aggregate id"
@@ -274,6 +348,19 @@ impl FromStr for StreamId {
             None => Err(Error::invalid_name("stream", text, "it has no colon: use id:Type")),
         }
     }
+}
+
+/// Reads the canonical text of a UUID: 36 characters in lower case with hyphens. No other text is one.
+#[inline]
+pub(crate) fn canonical_uuid(text: &[u8]) -> Option<Uuid> {
+    let text: &[u8; Hyphenated::LENGTH] = text.try_into().ok()?;
+    let uuid = Uuid::try_parse_ascii(text).ok()?;
+    (canonical(uuid, &mut [0; Hyphenated::LENGTH]) == text).then_some(uuid)
+}
+
+/// Writes the canonical text of a UUID.
+fn canonical(uuid: Uuid, place: &mut [u8; Hyphenated::LENGTH]) -> &[u8] {
+    uuid.hyphenated().encode_lower(place).as_bytes()
 }
 
 /// Checks a text of 1 to `bytes_max` bytes without control characters.
@@ -422,6 +509,63 @@ mod tests {
     fn an_id_with_a_control_character_is_refused_and_the_message_escapes_it() {
         let message = AggregateId::new("a\nb").unwrap_err().to_string();
         assert!(message.contains("a\\nb"), "{message}");
+    }
+
+    /// The canonical text of a UUID and others that a parser of UUIDs reads, or nearly reads, as the same.
+    const SPELLINGS: [&str; 12] = [
+        "0191f7d2-6a5b-7c3e-8f90-a1b2c3d4e5f6",
+        "0191F7D2-6A5B-7C3E-8F90-A1B2C3D4E5F6",
+        "0191f7d2-6a5b-7c3e-8f90-a1b2c3d4e5F6",
+        "0191f7d26a5b7c3e8f90a1b2c3d4e5f6",
+        "0191F7D26A5B7C3E8F90A1B2C3D4E5F6",
+        "{0191f7d2-6a5b-7c3e-8f90-a1b2c3d4e5f6}",
+        "{0191f7d26a5b7c3e8f90a1b2c3d4e5f6}",
+        "urn:uuid:0191f7d2-6a5b-7c3e-8f90-a1b2c3d4e5f6",
+        "URN:UUID:0191f7d2-6a5b-7c3e-8f90-a1b2c3d4e5f6",
+        " 0191f7d2-6a5b-7c3e-8f90-a1b2c3d4e5f6",
+        "0191f7d26a5b-7c3e-8f90-a1b2-c3d4e5f6",
+        "0191f7d2-6a5b-7c3e-8f90-a1b2c3d4e5é",
+    ];
+
+    const UUID: Uuid = Uuid::from_u128(0x0191_f7d2_6a5b_7c3e_8f90_a1b2_c3d4_e5f6);
+
+    #[test]
+    fn every_text_is_an_id_of_its_own_and_only_the_canonical_one_is_a_uuid() {
+        for (index, text) in SPELLINGS.into_iter().enumerate() {
+            let (id, is_canonical) = (AggregateId::new(text).unwrap(), index == 0);
+            assert_eq!(id.to_string(), text);
+            assert_eq!(matches!(id.as_ref(), IdRef::Uuid(UUID)), is_canonical, "{text}");
+            assert_eq!(id == AggregateId::from(UUID), is_canonical, "{text}");
+            assert_eq!(AggregateId::try_from(id.as_ref()).unwrap(), id);
+            assert_eq!(TenantId::new(text).unwrap().to_string(), text);
+            assert_eq!(ActorId::new(text).unwrap().to_string(), text);
+            let stream = StreamId::new("Task", text).unwrap();
+            assert_eq!(stream.to_string(), format!("{text}:Task"));
+            assert_eq!(stream.to_string().parse::<StreamId>().unwrap(), stream);
+        }
+    }
+
+    #[test]
+    fn ids_are_compared_and_ordered_as_their_texts_in_every_form() {
+        use std::hash::BuildHasher;
+
+        let texts = [SPELLINGS[0], SPELLINGS[1], SPELLINGS[3], "0", "1", "a", "é"];
+        let mut ids: Vec<_> =
+            texts.iter().map(|text| (text.to_string(), IdRef::Text(text))).collect();
+        let uuids = [UUID, Uuid::max(), Uuid::nil()];
+        ids.extend(uuids.map(|uuid| (uuid.to_string(), IdRef::Uuid(uuid))));
+        let hasher = std::hash::RandomState::new();
+        let owned = |id: &IdRef<'_>| AggregateId::try_from(*id).unwrap();
+        for ((text, id), (other_text, other)) in
+            ids.iter().flat_map(|one| ids.iter().map(move |other| (one, other)))
+        {
+            assert_eq!(id.cmp(other), text.cmp(other_text), "{id:?} {other:?}");
+            assert_eq!(id == other, text == other_text, "{id:?} {other:?}");
+            assert_eq!(owned(id).cmp(&owned(other)), text.cmp(other_text), "{id:?} {other:?}");
+            assert_eq!(owned(id) == owned(other), text == other_text, "{id:?} {other:?}");
+            let is_one_hash = hasher.hash_one(id) == hasher.hash_one(other);
+            assert!(id != other || is_one_hash, "{id:?} {other:?}");
+        }
     }
 
     #[test]

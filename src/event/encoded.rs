@@ -17,7 +17,9 @@ use super::layout::{
 use super::{ContentType, NewEvent, TAG_SEPARATOR, encoded_metadata, joined_tags};
 use crate::error::Result;
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::stream::{IdRef, StreamId, are_plain_lines, check_text, is_aggregate_type, is_plain};
+use crate::stream::{
+    IdRef, StreamId, are_plain_lines, canonical_uuid, check_text, is_aggregate_type, is_plain,
+};
 use crate::timestamp::Timestamp;
 
 /// Bytes of the length of a tenant or an actor that is text.
@@ -442,10 +444,10 @@ impl<'a> Id<'a> {
         }
     }
 
-    /// As text, what has the form of a UUID would be an id that no name leads to.
+    /// The canonical text of a UUID in place of its 16 bytes would be a second id with the same text.
     #[inline(always)]
     fn keeps_rules(self) -> bool {
-        self.is_uuid || (is_name(self.bytes) && !is_uuid(self.bytes))
+        self.is_uuid || (is_name(self.bytes) && canonical_uuid(self.bytes).is_none())
     }
 }
 
@@ -504,13 +506,6 @@ fn is_name(bytes: &[u8]) -> bool {
 fn is_unusual_name(bytes: &[u8]) -> bool {
     let text = std::str::from_utf8(bytes);
     text.is_ok_and(|text| check_text("name", text, u8::MAX.into()).is_ok())
-}
-
-/// Tells whether a name has the form of a UUID.
-#[inline]
-fn is_uuid(bytes: &[u8]) -> bool {
-    let may_be = (32..=45).contains(&bytes.len());
-    may_be && Uuid::try_parse_ascii(bytes).is_ok()
 }
 
 const _: () = assert!(TAG_SEPARATOR == '\n', "tags are lines");

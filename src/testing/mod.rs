@@ -141,7 +141,8 @@ macro_rules! conformance {
             streams {
                 s1_the_same_id_under_two_types_is_two_streams
                 s1_names_that_run_together_the_same_are_different_streams
-                s2_a_text_in_uuid_form_names_the_stream_of_that_uuid
+                s2_each_spelling_of_a_uuid_is_an_id_of_its_own
+                s2_tenants_and_actors_come_back_as_they_went_in
                 s2_real_and_odd_ids_come_back_as_they_went_in
                 s2_the_longest_aggregate_type_is_taken_and_the_rules_hold
                 s3_versions_and_positions_count_from_one_without_gaps

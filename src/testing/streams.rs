@@ -7,8 +7,8 @@ use super::{Harness, skip};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::store::{ExpectedVersion, ReadOptions};
-use crate::stream::{AggregateId, IdRef, StreamId};
+use crate::store::{EventStore, ExpectedVersion, Filter, ReadOptions};
+use crate::stream::{ActorId, AggregateId, IdRef, StreamId, TenantId};
 
 pub(super) fn s1_the_same_id_under_two_types_is_two_streams(harness: &dyn Harness) {
     let store = open(harness);
@@ -41,18 +41,58 @@ pub(super) fn s1_names_that_run_together_the_same_are_different_streams(harness:
     }
 }
 
-pub(super) fn s2_a_text_in_uuid_form_names_the_stream_of_that_uuid(harness: &dyn Harness) {
+const UUID: Uuid = Uuid::from_u128(0x0191_f7d2_6a5b_7c3e_8f90_a1b2_c3d4_e5f6);
+
+/// The texts in which programs write one UUID; the first is the canonical one.
+fn spellings() -> [String; 6] {
+    let (upper, simple_upper) = (format!("{UUID:X}"), format!("{:X}", UUID.simple()));
+    let (simple, braced, urn) = (UUID.simple(), UUID.braced(), UUID.urn());
+    let others = [simple.to_string(), simple_upper, braced.to_string(), urn.to_string()];
+    let [simple, simple_upper, braced, urn] = others;
+    [UUID.to_string(), upper, simple, simple_upper, braced, urn]
+}
+
+pub(super) fn s2_each_spelling_of_a_uuid_is_an_id_of_its_own(harness: &dyn Harness) {
     let store = open(harness);
-    let uuid = Uuid::from_u128(0x0191_f7d2_6a5b_7c3e_8f90_a1b2_c3d4_e5f6);
-    let by_uuid = StreamId::of("Order", uuid).unwrap();
-    store.append(&by_uuid, ExpectedVersion::NoStream, events(["a"])).unwrap();
-    for text in [uuid.to_string().to_uppercase(), uuid.simple().to_string()] {
-        let by_text = StreamId::new("Order", text).unwrap();
-        assert_eq!(store.stream_version(&by_text).unwrap().get(), 1);
-        store.append(&by_text, ExpectedVersion::StreamExists, Vec::new()).unwrap();
+    for text in spellings() {
+        let stream = StreamId::new("Order", &text).unwrap();
+        store.append(&stream, ExpectedVersion::NoStream, vec![event(&text)]).unwrap();
     }
-    let read = collected(store.read_stream(&by_uuid, ReadOptions::new()));
-    assert_eq!(read[0].aggregate_id(), IdRef::Uuid(uuid));
+    check_spellings(&store);
+    if let Some(store) = harness.reopen(store, Clock::system(), Limits::default()) {
+        check_spellings(&store);
+    }
+}
+
+fn check_spellings(store: &dyn EventStore) {
+    for text in spellings() {
+        let stream = StreamId::new("Order", &text).unwrap();
+        let read = collected(store.read_stream(&stream, ReadOptions::new()));
+        assert_eq!(read.len(), 1, "{text}");
+        assert_eq!(read[0].aggregate_id().to_string(), text);
+        assert_eq!(read[0].payload(), text.as_bytes());
+        assert_eq!(store.stream_version(&stream).unwrap().get(), 1);
+    }
+    let canonical = StreamId::of("Order", UUID).unwrap();
+    let read = collected(store.read_stream(&canonical, ReadOptions::new()));
+    assert_eq!(read.len(), 1);
+    assert!(matches!(read[0].aggregate_id(), IdRef::Uuid(UUID)));
+}
+
+pub(super) fn s2_tenants_and_actors_come_back_as_they_went_in(harness: &dyn Harness) {
+    let store = open(harness);
+    for text in spellings() {
+        let (tenant, actor) = (TenantId::new(&text).unwrap(), ActorId::new(&text).unwrap());
+        put(&store, "a", vec![event(&text).tenant(tenant).actor(actor)]);
+    }
+    for text in spellings() {
+        let filter = Filter::new().tenant(TenantId::new(&text).unwrap());
+        let read = collected(store.read_all(ReadOptions::new().filter(filter)));
+        assert_eq!(read.len(), 1, "{text}");
+        assert_eq!(read[0].tenant().unwrap().to_string(), text);
+        assert_eq!(read[0].actor().unwrap().to_string(), text);
+        assert_eq!(read[0].payload(), text.as_bytes());
+    }
 }
 
 pub(super) fn s2_real_and_odd_ids_come_back_as_they_went_in(harness: &dyn Harness) {

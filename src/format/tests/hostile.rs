@@ -353,12 +353,15 @@ fn an_empty_name_is_refused() {
 
 /// Such an id was once given out as text: an event in a stream that no `StreamId` names.
 #[test]
-fn a_text_in_the_form_of_a_uuid_is_refused_as_an_id() {
+fn the_canonical_text_of_a_uuid_is_refused_as_text_and_every_other_spelling_is_an_id() {
     let text = "0191f7d2-6a5b-7c3e-8f90-a1b2c3d4e5f6";
     let mut event = vec![0; EVENT_HEADER.size];
     EVENT_AGGREGATE_TYPE_LENGTH.put(&mut event, 1);
     EVENT_TYPE_LENGTH.put(&mut event, 1);
-    for (text, is_taken) in [(&text[1..], true), (text, false), (&text.replace('-', ""), false)] {
+    let (upper, digits) = (text.to_uppercase(), text.replace('-', ""));
+    let (braced, urn) = (format!("{{{text}}}"), format!("urn:uuid:{text}"));
+    let others = [&text[1..], &upper, &digits, &braced, &urn].map(|text| (text, true));
+    for (text, is_taken) in others.into_iter().chain([(text, false)]) {
         EVENT_AGGREGATE_ID_LENGTH.put(&mut event, text.len() as u64);
         let own = [&event[..], b"T", text.as_bytes(), b"E"].concat();
         let decoded = decode(&frame_around(&own));
