@@ -11,6 +11,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::escaped::Escaped;
 use crate::event::{ContentType, EventId, RecordedEvent};
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::record::{RecordKind, Unusable};
@@ -42,7 +43,10 @@ pub enum Error {
     /// The stream was not at the expected version; nothing was written.
     ///
     /// What to do: load the stream again, decide anew, retry with its version.
-    #[error("conflict on stream {stream}: expected {expected}, but its version is {actual}")]
+    #[error(
+        "conflict on stream {}: expected {expected}, but its version is {actual}",
+        Escaped(stream)
+    )]
     #[doc(alias = "OptimisticLockError")]
     #[doc(alias = "conflict")]
     Conflict {
@@ -67,7 +71,7 @@ pub enum Error {
     /// written.
     ///
     /// What to do: leave the event out, or let duplicates be skipped.
-    #[error("event {event_id} is already in stream {stream}")]
+    #[error("event {event_id} is already in stream {}", Escaped(stream))]
     #[doc(alias = "DuplicateEventError")]
     DuplicateEvent {
         /// The id that was there already.
@@ -82,7 +86,8 @@ pub enum Error {
     ///
     /// What to do: this is a mistake of the caller: give every event an id of its own.
     #[error(
-        "event id {event_id} is taken by an event of stream {stream} with another {difference}"
+        "event id {event_id} is taken by an event of stream {} with another {difference}",
+        Escaped(stream)
     )]
     EventIdTaken {
         /// The id that was given twice.
@@ -99,7 +104,8 @@ pub enum Error {
     ///
     /// What to do: load the stream again and number the events after its version, or claim none.
     #[error(
-        "event {event_id} claims version {claimed} of stream {stream}, but it is version {assigned}"
+        "event {event_id} claims version {claimed} of stream {}, but it is version {assigned}",
+        Escaped(stream)
     )]
     VersionMismatch {
         /// The stream that was to be appended to.
@@ -115,7 +121,7 @@ pub enum Error {
     /// Something was larger than it may be; nothing was written.
     ///
     /// What to do: make it smaller, or split the commit; see [`crate::limits`].
-    #[error("{what} is over its limit: {actual} of at most {limit}")]
+    #[error("{what}: {actual} is over the limit of {limit}")]
     Limit {
         /// What was too large.
         what: &'static str,
@@ -159,8 +165,8 @@ pub enum Error {
     ///
     /// What to do: see [`DecodeFailure`], which says for each cause what is missing.
     #[error(
-        "event {global_position}, {event_type} with schema version {event_version}, can not be decoded: \
-         {cause}"
+        "event {global_position}, {} with schema version {event_version}, can not be decoded: {cause}",
+        Escaped(event_type)
     )]
     Decode {
         /// Where the event is recorded.
@@ -178,8 +184,9 @@ pub enum Error {
     ///
     /// What to do: use the tenant that the stream belongs to, or another id.
     #[error(
-        "events of {} can not be recorded in stream {stream}, which holds events of others",
-        shown_tenant(tenant.as_ref())
+        "events of {} can not be recorded in stream {}, which holds events of others",
+        shown_tenant(tenant.as_ref()),
+        Escaped(stream)
     )]
     OtherTenant {
         /// The stream.
@@ -191,7 +198,7 @@ pub enum Error {
     /// There is no room on the device for the next segment; nothing was written.
     ///
     /// What to do: make room and retry; the store goes on by itself.
-    #[error("no space left on the device for {}: make room and retry", path.display())]
+    #[error("no space left on the device for {}: make room and retry", Escaped(path.display()))]
     NoSpace {
         /// The file that could not grow.
         path: PathBuf,
@@ -235,7 +242,7 @@ pub enum Error {
     #[error(
         "can not read {} at offset {offset}: {source}; restore a backup on another device, or see \
          what `annals salvage --dry-run` would copy",
-        path.display()
+        Escaped(path.display())
     )]
     Read {
         /// The file.
@@ -261,7 +268,7 @@ pub enum Error {
     /// Somebody else works under the name already.
     ///
     /// What to do: end the other one first; one at a time runs a projection.
-    #[error("the {kind} \"{name}\" is in use already")]
+    #[error("the {kind} \"{}\" is in use already", Escaped(name))]
     Claimed {
         /// What it is.
         kind: RecordKind,
@@ -273,7 +280,8 @@ pub enum Error {
     ///
     /// What to do: make it anew with [`Rebuild`](crate::Rebuild).
     #[error(
-        "the state of projection \"{projection}\" has version {found}, not {expected}: make it anew"
+        "the state of projection \"{}\" has version {found}, not {expected}: make it anew",
+        Escaped(projection)
     )]
     StateVersion {
         /// The name of the projection.
@@ -290,7 +298,8 @@ pub enum Error {
     /// What to do: correct what the source says and run it again: it goes on with this event. Or run it
     /// with [`OnFailure::SetAside`](crate::OnFailure::SetAside).
     #[error(
-        "projection \"{projection}\" has stopped before position {position} after {attempts} attempts: {source}"
+        "projection \"{}\" has stopped before position {position} after {attempts} attempts: {source}",
+        Escaped(projection)
     )]
     ProjectionStopped {
         /// The name of the projection.
@@ -306,7 +315,7 @@ pub enum Error {
     /// A record beside the log is there and can not be used.
     ///
     /// What to do: remove the record, which makes who wrote it begin anew, or restore it.
-    #[error("the {kind} record \"{name}\" can not be used: {reason}")]
+    #[error("the {kind} record \"{}\" can not be used: {reason}", Escaped(name))]
     RecordUnusable {
         /// The kind of the record.
         kind: RecordKind,
@@ -319,25 +328,29 @@ pub enum Error {
     /// There is no store at the path.
     ///
     /// What to do: check the path; a store is made by opening it for writing.
-    #[error("there is no store at {}", path.display())]
+    #[error("there is no store at {}", Escaped(path.display()))]
     Missing {
         /// The path that was given.
         path: PathBuf,
     },
 
-    /// The path is something else than a directory.
+    /// The path, or a part of it, is something else than a directory.
     ///
-    /// What to do: give the path of a directory, or one where none is yet.
-    #[error("{} is not a directory", path.display())]
+    /// What to do: give the path of the directory of a store, or one where nothing is yet.
+    #[error("{} is not a directory: a store is a directory", Escaped(path.display()))]
     NotADirectory {
-        /// The path that was given.
+        /// The part of the path that is there and is no directory.
         path: PathBuf,
     },
 
     /// The directory holds files but no store.
     ///
     /// What to do: give the path of a store or of an empty directory.
-    #[error("{} holds other files and no store ({found}): choose an empty directory", path.display())]
+    #[error(
+        "{} holds other files and no store ({}): choose an empty directory",
+        Escaped(path.display()),
+        Escaped(found)
+    )]
     NotAStore {
         /// The path that was given.
         path: PathBuf,
@@ -345,10 +358,47 @@ pub enum Error {
         found: String,
     },
 
+    /// The directory holds the log of a store, and its file `STORE` is missing.
+    ///
+    /// What to do: write it anew from the log with [`FileStore::repair`](crate::FileStore::repair)
+    /// (`annals repair`), which loses no event; or restore the file from a backup of this store.
+    #[error(
+        "the file STORE is missing in {}: `annals repair` can write it anew from the log and loses no event",
+        Escaped(path.display())
+    )]
+    StoreFileMissing {
+        /// The directory of the store.
+        path: PathBuf,
+    },
+
+    /// There is a store where a copy was to be made.
+    ///
+    /// What to do: give the path of an empty directory, or one where nothing is.
+    #[error("there is a store at {} already: choose an empty directory", Escaped(path.display()))]
+    StoreExists {
+        /// The path that was given.
+        path: PathBuf,
+    },
+
+    /// The copy of a store was to be made inside the store itself, which it would change.
+    ///
+    /// What to do: give the path of a directory outside of the store.
+    #[error(
+        "{} lies inside the store at {}: choose a directory outside of it",
+        Escaped(path.display()),
+        Escaped(store.display())
+    )]
+    InsideStore {
+        /// The path that was given for the copy.
+        path: PathBuf,
+        /// The store that was to be copied.
+        store: PathBuf,
+    },
+
     /// The store is open for writing elsewhere: in another process, or in this one.
     ///
     /// What to do: close it there, or open it read-only.
-    #[error("the store at {} is already open for writing", path.display())]
+    #[error("the store at {} is already open for writing", Escaped(path.display()))]
     Locked {
         /// The path that was given.
         path: PathBuf,
@@ -357,7 +407,7 @@ pub enum Error {
     /// A file has a format that this version does not know.
     ///
     /// What to do: use a version of annals that knows it.
-    #[error("{} has format {found}, this version of annals knows up to {supported}", file.display())]
+    #[error("{} has format {found}, this version of annals knows up to {supported}", Escaped(file.display()))]
     Incompatible {
         /// The file with the other format.
         file: PathBuf,
@@ -382,7 +432,7 @@ pub enum Error {
     /// The system refused an operation on a file.
     ///
     /// What to do: mend what the source says; nothing was written by the call that failed.
-    #[error("can not {operation} {}: {source}", path.display())]
+    #[error("can not {operation} {}: {source}", Escaped(path.display()))]
     Io {
         /// What was tried.
         operation: &'static str,
@@ -412,7 +462,7 @@ pub enum DecodeFailure {
     ///
     /// What to do: add it to those of the domain; one that was renamed takes its old name with
     /// `#[serde(alias = "...")]`.
-    #[error("the event type is not known; known are {}", known.join(", "))]
+    #[error("the event type is not known; known are {}", Escaped(known.join(", ")))]
     UnknownEventType {
         /// The event types that are known.
         known: Vec<String>,
@@ -486,20 +536,23 @@ pub struct Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "damage in {} at offset {}: {}", self.file.display(), self.offset, self.reason)?;
-        match (self.first_lost, self.first_good_after) {
-            (None, _) => Ok(()),
-            (Some(lost), None) => write!(f, "; positions from {lost} on can not be read"),
-            (Some(lost), Some(good)) => {
-                write!(f, "; positions {lost} to {} can not be read", good.previous())
-            }
+        write!(
+            f,
+            "damage in {} at offset {}: {}",
+            Escaped(self.file.display()),
+            self.offset,
+            self.reason
+        )?;
+        match lost_positions(self.first_lost, self.first_good_after) {
+            Some(positions) => write!(f, "; {positions} can not be read"),
+            None => Ok(()),
         }
     }
 }
 
 /// The failed operation after which a store refuses writes.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} {} failed: {source}", path.display())]
+#[error("{operation} {} failed: {source}", Escaped(path.display()))]
 pub struct PoisonCause {
     /// What was tried.
     pub operation: &'static str,
@@ -582,10 +635,75 @@ impl From<Damage> for Error {
     }
 }
 
+/// Names the positions from the first one lost to the last before the next that is good.
+pub(crate) fn lost_positions(
+    first_lost: Option<GlobalPosition>,
+    first_good_after: Option<GlobalPosition>,
+) -> Option<String> {
+    let first = first_lost?;
+    Some(match first_good_after.map(GlobalPosition::previous) {
+        None => format!("positions from {first} on"),
+        Some(last) if last == first => format!("position {first}"),
+        Some(last) => format!("positions {first} to {last}"),
+    })
+}
+
 fn shown_failures(failures: &[CheckFailure]) -> String {
     failures.iter().map(CheckFailure::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn shown_tenant(tenant: Option<&TenantId>) -> String {
-    tenant.map_or_else(|| "no tenant".to_owned(), |tenant| format!("tenant {tenant}"))
+    tenant.map_or_else(|| "no tenant".to_owned(), |tenant| format!("tenant {}", Escaped(tenant)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_show_paths_and_names_without_disturbing_a_terminal() {
+        let path = PathBuf::from("a\u{1b}[31m\u{202e}b");
+        let source = || io::Error::from(io::ErrorKind::NotFound);
+        let stream = StreamId::new("Task", "x\u{202e}y").unwrap();
+        let damage = Damage {
+            file: path.clone(),
+            offset: 7,
+            reason: "bad".to_owned(),
+            first_lost: Some(GlobalPosition::new(3)),
+            first_good_after: Some(GlobalPosition::new(4)),
+        };
+        let errors = [
+            Error::Missing { path: path.clone() },
+            Error::NotADirectory { path: path.clone() },
+            Error::NotAStore { path: path.clone(), found: "\u{200b}".to_owned() },
+            Error::StoreFileMissing { path: path.clone() },
+            Error::StoreExists { path: path.clone() },
+            Error::InsideStore { path: path.clone(), store: path.clone() },
+            Error::Locked { path: path.clone() },
+            Error::NoSpace { path: path.clone(), source: source() },
+            Error::Read { path: path.clone(), offset: 1, source: source() },
+            Error::Io { operation: "open", path: path.clone(), source: source() },
+            Error::Conflict {
+                stream,
+                expected: ExpectedVersion::NoStream,
+                actual: StreamVersion::FIRST,
+            },
+            damage.into(),
+        ];
+        for message in errors.map(|error| error.to_string()) {
+            assert!(message.is_ascii() && !message.contains('\u{1b}'), "{message:?}");
+            assert!(message.contains("\\u{202e}"), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn lost_positions_are_named_in_the_singular_and_in_the_plural() {
+        let name = |first, good: Option<u64>| {
+            lost_positions(Some(GlobalPosition::new(first)), good.map(GlobalPosition::new))
+        };
+        assert_eq!(name(7, Some(8)).as_deref(), Some("position 7"));
+        assert_eq!(name(7, Some(10)).as_deref(), Some("positions 7 to 9"));
+        assert_eq!(name(7, None).as_deref(), Some("positions from 7 on"));
+        assert_eq!(lost_positions(None, Some(GlobalPosition::new(8))), None);
+    }
 }

@@ -69,6 +69,7 @@ mod domain;
 mod encoding;
 mod engine;
 mod error;
+mod escaped;
 mod event;
 mod few;
 mod field;
@@ -98,6 +99,7 @@ pub use domain::{
 };
 pub use engine::{Durability, Finding, RepairReport, RepairStep, Severity, VerifyReport};
 pub use error::{Damage, DecodeFailure, Difference, Error, PoisonCause, Result};
+pub use escaped::Escaped;
 pub use event::{ContentType, EventId, Metadata, NewEvent, RecordedEvent};
 pub use position::{GlobalPosition, StreamVersion};
 pub use projection::{

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
 use crate::error::{Error, Result};
+use crate::escaped::Escaped;
 use crate::limits::{AGGREGATE_TYPE_BYTES_MAX, ID_BYTES_MAX};
 
 /// An id: a text, of which the canonical ones of UUIDs are held as UUIDs. No `Text` is one of those.
@@ -473,7 +474,7 @@ pub(crate) fn shown(text: &str) -> String {
     let mut characters = text.chars();
     let head: String = characters.by_ref().take(CHARACTERS_SHOWN_MAX).collect();
     let tail: Cow<'_, str> = if characters.next().is_some() { "...".into() } else { "".into() };
-    format!("{}{tail}", head.escape_debug())
+    format!("{}{tail}", Escaped(head.replace('\\', "\\\\").replace('"', "\\\"")))
 }
 
 #[cfg(test)]

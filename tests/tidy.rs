@@ -46,6 +46,7 @@ const FLOORS: &[Floor] = &[
             "clock",
             "encoding",
             "error",
+            "escaped",
             "event",
             "few",
             "field",

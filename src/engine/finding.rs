@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::error::Damage;
+use crate::error::{Damage, lost_positions};
+use crate::escaped::Escaped;
 use crate::position::GlobalPosition;
 
 /// How serious a [`Finding`] is.
@@ -94,16 +95,15 @@ impl fmt::Display for Finding {
             Severity::Repaired => "repaired",
             Severity::Damage => "damage",
         };
-        write!(f, "{severity}: {} at offset {}: {}", self.file.display(), self.offset, self.what)?;
-        match (self.first_lost, self.first_good_after) {
-            (Some(lost), Some(good)) => {
-                write!(f, "; positions {lost} to {} can not be read", good.previous())?;
-            }
-            (Some(lost), None) => write!(f, "; positions from {lost} on can not be read")?,
-            (None, _) => {}
+        let (file, what) = (Escaped(self.file.display()), Escaped(&self.what));
+        write!(f, "{severity}: {file} at offset {}: {what}", self.offset)?;
+        if let Some(positions) = lost_positions(self.first_lost, self.first_good_after) {
+            write!(f, "; {positions} can not be read")?;
         }
         match &self.kept_in {
-            Some(kept_in) => write!(f, "; the cut bytes are kept in {}", kept_in.display()),
+            Some(kept_in) => {
+                write!(f, "; the cut bytes are kept in {}", Escaped(kept_in.display()))
+            }
             None => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, Result};
+use crate::escaped::Escaped;
 use crate::event::NewEvent;
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::store::query::Query;
@@ -270,12 +271,16 @@ impl fmt::Display for CheckFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version { stream, expected, actual } => {
+                let stream = Escaped(stream);
                 write!(f, "stream {stream} was expected to be {expected}, but is at {actual}")
             }
-            Self::Condition { condition, global_position, event_type, stream } => write!(
-                f,
-                "condition {condition} is matched by event {global_position}, {event_type} of {stream}"
-            ),
+            Self::Condition { condition, global_position, event_type, stream } => {
+                let (event_type, stream) = (Escaped(event_type), Escaped(stream));
+                write!(
+                    f,
+                    "condition {condition} is matched by event {global_position}, {event_type} of {stream}"
+                )
+            }
         }
     }
 }
