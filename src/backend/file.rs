@@ -1,12 +1,12 @@
 //! `FileStore`: the engine as a store that keeps the contract, in a directory of its own.
 
 use std::fmt;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::paths;
 use super::records::FileRecords;
 use crate::clock::Clock;
 use crate::domain::StoredSnapshots;
@@ -146,7 +146,7 @@ pub struct Stats {
     pub events: u64,
     /// Positions that are lost and that a repair has given up.
     pub lost: u64,
-    /// Segments of the log.
+    /// Segments of the log, the one prepared ahead included.
     pub segments: u64,
     /// Bytes of the log that hold commits.
     pub log_bytes: u64,
@@ -158,6 +158,9 @@ pub struct Stats {
     pub records: u64,
     /// Bytes that they take up on the disk.
     pub record_bytes: u64,
+    /// Bytes that all files of the store take up on the disk: the log, the index, the records, what was
+    /// cut away and is kept, and the files that identify the store.
+    pub total_bytes: u64,
     /// The identity of the store, chosen when it was made.
     pub store_id: Uuid,
     /// The version of the format on disk.
@@ -199,7 +202,8 @@ impl FileStore {
     /// # Errors
     ///
     /// [`Error::Locked`] when it is open for writing elsewhere, [`Error::NotADirectory`] and
-    /// [`Error::NotAStore`] when something else is at the path, [`Error::Damage`] when bytes that
+    /// [`Error::NotAStore`] when something else is at the path, [`Error::StoreFileMissing`] when the log of
+    /// a store is there without its file `STORE`, [`Error::Damage`] when bytes that
     /// had been durable do not verify (it can still be opened read-only), [`Error::Incompatible`]
     /// for a newer format, [`Error::NoSpace`] and [`Error::Io`] when the system does not let it.
     #[doc(alias("initialize", "wal_mode"))]
@@ -217,7 +221,7 @@ impl FileStore {
         let path = path.as_ref();
         let Options { segment_bytes, limits, clock, reading, durability, memtable_events } =
             options;
-        let root = RealDisk::create(path).map_err(|source| at(path, "make", source))?;
+        let root = paths::made(path)?;
         let root = root.with_read_mode(read_mode(reading));
         let workers = Workers::Threads;
         let options =
@@ -263,7 +267,7 @@ impl FileStore {
     /// ```
     pub fn open_read_only_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         options.check()?;
-        let root = existing(path.as_ref())?.with_read_mode(read_mode(options.reading));
+        let root = paths::existing(path.as_ref())?.with_read_mode(read_mode(options.reading));
         Engine::open_read_only(root).map(Self::over)
     }
 
@@ -280,7 +284,7 @@ impl FileStore {
     /// [`Error::Missing`] when there is no store at the path, [`Error::Damage`] when what identifies
     /// the store is damaged, [`Error::Read`] when the device can not give bytes back.
     pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
-        verify(existing(path.as_ref())?)
+        verify(paths::existing(path.as_ref())?)
     }
 
     /// Tells what [`repair`](Self::repair) would do with the store at a path. Changes nothing; nobody
@@ -290,7 +294,7 @@ impl FileStore {
     ///
     /// As [`repair`](Self::repair).
     pub fn plan_repair(path: impl AsRef<Path>) -> Result<RepairReport> {
-        let root = existing(path.as_ref())?;
+        let root = paths::existing(path.as_ref())?;
         Ok(engine::plan(&root, &Clock::system())?.report)
     }
 
@@ -327,7 +331,7 @@ impl FileStore {
     /// # Ok::<(), annals::Error>(())
     /// ```
     pub fn repair(path: impl AsRef<Path>) -> Result<RepairReport> {
-        engine::repair(&existing(path.as_ref())?, &Clock::system())
+        engine::repair(&paths::existing(path.as_ref())?, &Clock::system())
     }
 
     /// Copies what is left of a store to a place where nothing is or an empty directory, and repairs
@@ -339,15 +343,15 @@ impl FileStore {
     ///
     /// # Errors
     ///
-    /// As [`repair`](Self::repair), and [`Error::NotADirectory`] and [`Error::NotAStore`] when
-    /// something is where the copy is to be.
+    /// As [`repair`](Self::repair), and [`Error::StoreExists`], [`Error::NotAStore`] and
+    /// [`Error::NotADirectory`] when something is where the copy is to be, [`Error::InsideStore`] when that
+    /// place is the store or lies inside it, whatever links and `..` lead there.
     pub fn salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<RepairReport> {
-        let (from, to) = (existing(from.as_ref())?, to.as_ref());
+        let (from, to) = (paths::existing(from.as_ref())?, to.as_ref());
         let clock = Clock::system();
         // What can not be salvaged is refused before anything is made.
         Self::plan_salvage(from.path(), to)?;
-        let to = RealDisk::create(to).map_err(|source| at(to, "make", source))?;
-        engine::salvage(&from, &to, &clock)
+        engine::salvage(&from, &paths::made(to)?, &clock)
     }
 
     /// Tells what [`salvage`](Self::salvage) would do. Changes nothing.
@@ -356,12 +360,14 @@ impl FileStore {
     ///
     /// As [`salvage`](Self::salvage).
     pub fn plan_salvage(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<RepairReport> {
-        let (from, to) = (existing(from.as_ref())?, to.as_ref());
-        match RealDisk::open(to) {
-            Ok(to) => engine::check_empty(&to)?,
-            Err(source) if source.kind() == ErrorKind::NotFound => {}
-            Err(source) => return Err(at(to, "open", source)),
-        }
+        let (from, to) = (paths::existing(from.as_ref())?, to.as_ref());
+        let copy = match paths::existing(to) {
+            Ok(copy) => Some(copy),
+            Err(Error::Missing { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        paths::check_outside(to, from.path())?;
+        copy.as_ref().map_or(Ok(()), engine::check_empty)?;
         engine::plan_salvage(&from, &Clock::system())
     }
 
@@ -399,9 +405,17 @@ impl FileStore {
             index_bytes: sizes.index_bytes,
             records: sizes.records.records,
             record_bytes: sizes.records.disk_bytes,
+            total_bytes: sizes.total_bytes,
             store_id: self.engine.identity().store_id,
             format_version: FORMAT_VERSION,
         })
+    }
+
+    /// Returns how many events no run of the index on the disk holds. Opening reads them from the log, each
+    /// time if it is for reading only: about a second for 300,000. Opening for writing makes the runs that
+    /// are missing.
+    pub fn unindexed_events(&self) -> u64 {
+        self.engine.reader().index().events_in_memory()
     }
 
     /// Submits a commit: checks it, gives it its positions, and returns while it is being written. So one
@@ -549,21 +563,6 @@ impl RecordStore for FileStore {
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileStore").field("path", &self.path()).finish_non_exhaustive()
-    }
-}
-
-/// Opens the directory of a store that must exist.
-fn existing(path: &Path) -> Result<RealDisk> {
-    RealDisk::open(path).map_err(|source| at(path, "open", source))
-}
-
-/// Says what is wrong with the path of a store.
-fn at(path: &Path, operation: &'static str, source: std::io::Error) -> Error {
-    let path = PathBuf::from(path);
-    match source.kind() {
-        ErrorKind::NotFound => Error::Missing { path },
-        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => Error::NotADirectory { path },
-        _ => Error::io(operation, path, source),
     }
 }
 

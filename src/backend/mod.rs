@@ -4,4 +4,5 @@
 
 pub(crate) mod file;
 pub(crate) mod memory;
+mod paths;
 mod records;

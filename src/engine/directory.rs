@@ -102,37 +102,61 @@ pub(crate) fn check_finished<D: Disk>(root: &D, names: &[String]) -> Result<()> 
 
 /// Refuses a directory without `STORE` that holds something else than a store in the making.
 fn check_nothing_else<D: Disk>(root: &D, names: &[String]) -> Result<()> {
-    let is_ours =
-        |name: &str| matches!(name, LOCK | STORE_UNFINISHED | LOG | INDEX | CUT_DIRECTORY);
     let refused = |found: &str| {
         Err(Error::NotAStore { path: root.path().to_owned(), found: found.to_owned() })
     };
-    if let Some(foreign) = names.iter().find(|name| !is_ours(name)) {
-        return refused(foreign);
-    }
-    if !names.iter().any(|name| name == LOG) {
-        return Ok(());
-    }
-    let log = log_directory(root)?;
-    for name in list(&log)? {
-        let number = segment::number_of(&name);
-        let is_blank = match number {
-            Some(number) => is_blank(&log, number)?,
-            None => segment::is_unfinished(&name),
-        };
-        if !is_blank {
-            return refused("log with events, but no file STORE");
+    let log = match names.iter().any(|name| name == LOG) {
+        true => match root.directory(LOG, MakeDirectory::Never) {
+            Ok(log) => Some(log),
+            Err(source) if source.kind() == ErrorKind::NotADirectory => return refused(LOG),
+            Err(source) => return Err(Error::io("open", root.path().join(LOG), source)),
+        },
+        false => None,
+    };
+    let mut is_log_blank = true;
+    if let Some(log) = log {
+        for name in list(&log)? {
+            let content = match segment::number_of(&name) {
+                Some(number) => content(&log, number)?,
+                None if segment::is_unfinished(&name) => Content::Blank,
+                None => Content::Foreign,
+            };
+            if content == Content::Events {
+                return Err(Error::StoreFileMissing { path: root.path().to_owned() });
+            }
+            is_log_blank &= content == Content::Blank;
         }
     }
-    Ok(())
+    let is_ours =
+        |name: &str| matches!(name, LOCK | STORE_UNFINISHED | LOG | INDEX | CUT_DIRECTORY);
+    match names.iter().find(|name| !is_ours(name)) {
+        Some(foreign) => refused(foreign),
+        None if !is_log_blank => refused("log with other files than segments, and no file STORE"),
+        None => Ok(()),
+    }
 }
 
-/// Tells whether a segment holds no frame. One that can not be read as a segment is not known to.
-fn is_blank<D: Disk>(log: &D, number: u64) -> Result<bool> {
-    match Segment::open(log, number, OpenMode::Read) {
-        Ok(segment) => Ok(matches!(Scan::new(&segment).advance()?, Scanned::Blank)),
-        Err(Error::Damage(_)) => Ok(false),
-        Err(error) => Err(error),
+/// What a file of the log holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// No frame.
+    Blank,
+    /// What stands in a segment behind its header, as far as it is known.
+    Events,
+    /// Nothing that can be told to be of a store.
+    Foreign,
+}
+
+/// Returns what a segment holds, as far as its header and what follows tell.
+fn content<D: Disk>(log: &D, number: u64) -> Result<Content> {
+    let segment = match Segment::open(log, number, OpenMode::Read) {
+        Ok(segment) => segment,
+        Err(Error::Damage(_)) => return Ok(Content::Foreign),
+        Err(error) => return Err(error),
+    };
+    match Scan::new(&segment).advance()? {
+        Scanned::Blank => Ok(Content::Blank),
+        _ => Ok(Content::Events),
     }
 }
 

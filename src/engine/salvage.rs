@@ -46,9 +46,14 @@ pub(crate) fn salvage<D: Disk>(from: &D, to: &D, clock: &Clock) -> Result<Repair
 /// Refuses a directory that holds anything.
 pub(crate) fn check_empty<D: Disk>(to: &D) -> Result<()> {
     let names = to.list().map_err(|source| Error::io("list", to.path(), source))?;
+    directory::check_finished(to, &names)?;
+    let path = to.path().to_owned();
     match names.into_iter().next() {
         None => Ok(()),
-        Some(found) => Err(Error::NotAStore { path: to.path().to_owned(), found }),
+        Some(_) if to.open(directory::STORE, OpenMode::Read).is_ok() => {
+            Err(Error::StoreExists { path })
+        }
+        Some(found) => Err(Error::NotAStore { path, found }),
     }
 }
 

@@ -15,6 +15,7 @@
 mod map;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
+mod places;
 mod platform;
 mod real;
 #[cfg(any(test, feature = "testing"))]
@@ -35,6 +36,7 @@ pub(crate) use map::{Map, fetch};
 pub(crate) use memory::MemoryDisk;
 #[cfg(test)]
 pub(crate) use memory::Operation;
+pub(crate) use places::{Place, lies_inside, other_than_a_directory, place_at};
 pub(crate) use real::{ReadMode, RealDisk};
 #[cfg(any(test, feature = "testing"))]
 pub use simulated::{Call, Crash, Failure, Moment, SimulatedDisk};

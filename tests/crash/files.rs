@@ -33,7 +33,10 @@ impl Changed {
 
     fn assert_refused(&self, what: &str) {
         let refused = FileStore::open_with(&self.path, small_segments()).unwrap_err();
-        let is_typed = matches!(refused, Error::Damage(_) | Error::NotAStore { .. });
+        let is_typed = matches!(
+            refused,
+            Error::Damage(_) | Error::NotAStore { .. } | Error::StoreFileMissing { .. }
+        );
         assert!(is_typed, "{what}: {refused:?}");
         assert_eq!(self.original.check(&self.path, None), Noticed::Yes, "{what}");
     }

@@ -203,7 +203,7 @@ fn refused(error: &Error, directory: &Path, file: Option<&Path>) -> Noticed {
     let named = match error {
         Error::Damage(damage) => &damage.file,
         Error::Incompatible { file, .. } => file,
-        Error::NotAStore { path, .. } => path,
+        Error::NotAStore { path, .. } | Error::StoreFileMissing { path } => path,
         error => panic!("{error:?}"),
     };
     if let Some(file) = file {

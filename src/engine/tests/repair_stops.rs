@@ -151,6 +151,6 @@ fn a_salvage_that_stopped_anywhere_is_no_store() {
 fn a_store_is_salvaged_to_an_empty_place_only() {
     let full = store();
     let before = contents(&full);
-    assert!(matches!(salvage(&store(), &full, &clock()), Err(Error::NotAStore { .. })));
+    assert!(matches!(salvage(&store(), &full, &clock()), Err(Error::StoreExists { .. })));
     assert!(contents(&full) == before);
 }

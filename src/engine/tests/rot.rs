@@ -253,7 +253,9 @@ fn opened<T>(opened: Result<T>, harm: &Harm) -> Option<T> {
     let named = match &error {
         Error::Damage(damage) => &damage.file,
         Error::Incompatible { file, .. } => file,
-        Error::NotAStore { path, .. } | Error::Missing { path } => path,
+        Error::NotAStore { path, .. }
+        | Error::StoreFileMissing { path }
+        | Error::Missing { path } => path,
         error => panic!("{harm:?}: {error:?}"),
     };
     assert!(Some(&*harm.path) == named.to_str() || harm.path == "STORE", "{harm:?}: {error}");

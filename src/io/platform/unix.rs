@@ -84,6 +84,12 @@ impl Directory {
     }
 }
 
+/// Returns whether two paths lead to one and the same file or directory.
+pub(in crate::io) fn is_same(one: &Path, other: &Path) -> Result<bool> {
+    let (one, other) = (std::fs::metadata(one)?, std::fs::metadata(other)?);
+    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
+}
+
 /// Makes a directory for its owner only.
 pub(in crate::io) fn make_directory(path: &Path) -> Result<()> {
     Ok(rustix::fs::mkdir(path, DIRECTORY_MODE)?)

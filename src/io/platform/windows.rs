@@ -67,6 +67,11 @@ impl Directory {
     }
 }
 
+/// Returns whether two paths lead to one and the same file or directory.
+pub(in crate::io) fn is_same(one: &Path, other: &Path) -> Result<bool> {
+    Ok(fs::canonicalize(one)? == fs::canonicalize(other)?)
+}
+
 /// Makes a directory with the access that its parent passes on.
 pub(in crate::io) fn make_directory(path: &Path) -> Result<()> {
     fs::create_dir(path)
