@@ -38,6 +38,7 @@ mod route;
 mod salvage;
 mod scan;
 mod settling;
+mod sizes;
 mod staged;
 mod stream_walk;
 mod submission;
@@ -74,9 +75,9 @@ use crate::clock::Clock;
 use crate::error::{Damage, Error, Result};
 use crate::format::{Fault, FrameKind, Location, StoreFile};
 use crate::index::{Access, Index, MEMTABLE_EVENTS_MAX, TermHasher};
-use crate::io::{Disk, DiskFile, OpenMode};
+use crate::io::{Disk, OpenMode};
 use crate::limits::Limits;
-use crate::sidecar::{RecordSizes, Sidecar, Writing};
+use crate::sidecar::{Sidecar, Writing};
 use crate::store::{Commit, CommitResult};
 use appender::{Appender, LogEnd};
 pub(crate) use background::Workers;
@@ -107,6 +108,8 @@ pub(crate) struct Engine<D: Disk> {
     sidecar: Arc<Sidecar<D>>,
     /// `None` in a store that is open for reading only.
     writer: Option<Writer<D>>,
+    /// Whether a segment was prepared ahead when the store was opened for reading.
+    had_spare: bool,
     findings: Vec<Finding>,
 }
 
@@ -123,20 +126,6 @@ struct Writer<D: Disk> {
 struct Held<D: Disk> {
     threads: Vec<JoinHandle<()>>,
     _lock: Option<D::Lock>,
-}
-
-/// Sizes of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sizes {
-    pub(crate) segments: u64,
-    /// Bytes of frames.
-    pub(crate) log_bytes: u64,
-    /// Bytes that the log takes up on the disk.
-    pub(crate) disk_bytes: u64,
-    /// Bytes that the index takes up on the disk.
-    pub(crate) index_bytes: u64,
-    /// The records beside the log.
-    pub(crate) records: RecordSizes,
 }
 
 impl<D: Disk> Engine<D> {
@@ -159,11 +148,12 @@ impl<D: Disk> Engine<D> {
         let directory = directory::open(root)?;
         let (index, walked) = walk_read_only(&directory)?;
         let findings = findings(&directory, &walked);
+        let had_spare = walked.spare.is_some();
         let reader = Arc::new(reader(&directory, index, &walked));
         reader.watchers().end();
         let sidecar = Arc::new(directory.sidecar(Writing::ReadOnly));
         let Directory { root, identity, .. } = directory;
-        Ok(Self { root, identity, reader, sidecar, writer: None, findings })
+        Ok(Self { root, identity, reader, sidecar, writer: None, had_spare, findings })
     }
 
     fn start(
@@ -214,7 +204,8 @@ impl<D: Disk> Engine<D> {
             let failed = |source| Error::io("start a background thread of", root.path(), source);
             writer.start_threads(index).map_err(failed)?;
         }
-        Ok(Self { root, identity, reader, sidecar, writer: Some(writer), findings })
+        let writer = Some(writer);
+        Ok(Self { root, identity, reader, sidecar, writer, had_spare: false, findings })
     }
 
     pub(crate) fn root(&self) -> &D {
@@ -251,29 +242,9 @@ impl<D: Disk> Engine<D> {
         self.writer.as_ref().ok_or(Error::ReadOnly)?.queue.sync()
     }
 
-    pub(crate) fn sizes(&self) -> Result<Sizes> {
-        let segments = self.reader.log().segments();
-        let end = self.reader.durable_end();
-        let index_bytes = self.reader.index().disk_bytes();
-        let segment_count = segments.len() as u64;
-        let records = self.sidecar.sizes()?;
-        let (log_bytes, disk_bytes) = (0, 0);
-        let mut sizes =
-            Sizes { segments: segment_count, log_bytes, disk_bytes, index_bytes, records };
-        for segment in segments.iter() {
-            let header_end = segment.location(crate::format::SEGMENT_HEADER_BYTES as u64);
-            let frames_end = match segment.footer() {
-                Some(footer) => segment.location(footer.end),
-                None => end,
-            };
-            sizes.log_bytes += frames_end.distance_from(header_end);
-            let failed = |source| Error::io("measure", segment.path(), source);
-            sizes.disk_bytes += segment.file().allocated_bytes().map_err(failed)?;
-        }
-        if let Some(writer) = &self.writer {
-            sizes.disk_bytes += writer.rotation.spare_bytes();
-        }
-        Ok(sizes)
+    /// Returns whether a segment is prepared ahead.
+    fn has_spare(&self) -> bool {
+        self.writer.as_ref().map_or(self.had_spare, |writer| writer.rotation.has_spare())
     }
 
     /// Finishes what was admitted, marks the end of the log, and gives the lock back. Done once:

@@ -138,13 +138,9 @@ impl<D: Disk> Rotation<D> {
         sealed.iter().for_each(|segment| segment.give_back_end());
     }
 
-    /// Returns how many bytes the spare segment takes, if there is one.
-    pub(crate) fn spare_bytes(&self) -> u64 {
-        use crate::io::DiskFile;
-        match &*self.spare.lock() {
-            Spare::Ready(segment) => segment.file().allocated_bytes().unwrap_or_default(),
-            _ => 0,
-        }
+    /// Returns whether a segment is prepared ahead.
+    pub(crate) fn has_spare(&self) -> bool {
+        matches!(&*self.spare.lock(), Spare::Ready(_))
     }
 }
 

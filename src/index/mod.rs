@@ -52,7 +52,7 @@ pub(crate) use verify::RunCheck;
 
 use crate::error::{Error, Result};
 use crate::format::{IdTime, Location, Resume};
-use crate::io::{Disk, DiskFile};
+use crate::io::Disk;
 use crate::position::GlobalPosition;
 use memtable::Memtable;
 pub(crate) use merge::Pace;
@@ -502,10 +502,11 @@ impl<D: Disk> Index<D> {
         !parts.active.has_any(hashes()) && !parts.sealed.iter().any(may_know)
     }
 
-    /// Returns how many bytes the runs take up on the disk.
-    pub(crate) fn disk_bytes(&self) -> u64 {
+    /// Returns how many events are indexed in memory only.
+    pub(crate) fn events_in_memory(&self) -> u64 {
         let parts = self.parts();
-        let runs = parts.sealed.iter().filter_map(Part::as_run);
-        runs.map(|run| run.file().allocated_bytes().unwrap_or_default()).sum()
+        let sealed = parts.sealed.iter().filter_map(Part::as_table);
+        let sealed: usize = sealed.map(|table| table.len()).sum();
+        (sealed + parts.active.len()) as u64
     }
 }

@@ -173,7 +173,7 @@ impl<F: DiskFile> Run<F> {
         name(self.header.first_position, self.header.last_position)
     }
 
-    pub(crate) fn file(&self) -> &F {
+    fn file(&self) -> &F {
         self.file.file()
     }
 

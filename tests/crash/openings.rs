@@ -79,6 +79,100 @@ fn a_path_without_a_store_is_missing_for_readers() {
     assert_eq!(files_of(directory.path()).len(), 0);
 }
 
+/// Once `STORE` was missing, the message was to choose an empty directory.
+#[test]
+fn a_store_whose_own_file_is_missing_is_told_as_such_and_repaired() {
+    let (_directory, path) = closed();
+    fs::remove_file(path.join("STORE")).unwrap();
+    fs::write(path.join("note.txt"), "beside the log").unwrap();
+    assert_all_refused(
+        &path,
+        |error| matches!(error, Error::StoreFileMissing { path: named } if *named == path),
+    );
+    let message = FileStore::open(&path).unwrap_err().to_string();
+    assert!(message.contains("STORE is missing") && message.contains("repair"), "{message}");
+    FileStore::repair(&path).unwrap();
+    assert_eq!(read_from(&FileStore::open(&path).unwrap(), 1).0.len(), 2);
+}
+
+#[test]
+fn a_log_of_other_files_is_no_store() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("log"), "a file").unwrap();
+    assert_all_refused(directory.path(), |error| matches!(error, Error::NotAStore { .. }));
+    fs::remove_file(directory.path().join("log")).unwrap();
+    fs::create_dir(directory.path().join("log")).unwrap();
+    fs::write(directory.path().join("log/0000000000000001.seg"), "no segment").unwrap();
+    assert_all_refused(directory.path(), |error| matches!(error, Error::NotAStore { .. }));
+}
+
+/// A copy inside of the store once was made there, and so changed the store.
+#[test]
+fn a_salvage_into_the_store_itself_is_refused_and_makes_nothing() {
+    let (directory, path) = closed();
+    let before = files_of(&path);
+    for inside in ["inside", "log/deep/er", "index/../inside", "new/../../copy", "."] {
+        let to = path.join(inside);
+        for refused in [FileStore::plan_salvage(&path, &to), FileStore::salvage(&path, &to)] {
+            let error = refused.unwrap_err();
+            let is_told = matches!(error, Error::InsideStore { .. } | Error::StoreExists { .. });
+            assert!(is_told, "{inside}: {error}");
+        }
+        assert!(files_of(&path) == before && !path.join("new").exists(), "{inside}");
+    }
+    FileStore::salvage(&path, directory.path().join("copy")).unwrap();
+    let again = FileStore::salvage(&path, directory.path().join("copy")).unwrap_err();
+    assert!(matches!(again, Error::StoreExists { .. }), "{again}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_that_leads_nowhere_or_is_closed_is_told_as_such() {
+    let (directory, path) = closed();
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink(directory.path().join("nothing"), &link).unwrap();
+    for refused in [FileStore::open(&link), FileStore::open_read_only(&link)] {
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains("symbolic link"), "{message}");
+    }
+    let below = FileStore::open(path.join("STORE/below")).unwrap_err();
+    assert!(matches!(below, Error::NotADirectory { path: named } if named == path.join("STORE")));
+    // Nothing can be made in a file system of the kernel's own, which is not that no store is there.
+    if std::path::Path::new("/proc/self").exists() {
+        let error = FileStore::open("/proc/annals-store").unwrap_err();
+        assert!(matches!(error, Error::Io { operation: "make", .. }), "{error}");
+    }
+}
+
+/// Readers once told of half of the disk, since the segment prepared ahead was known to writers only.
+#[test]
+fn a_reader_and_a_writer_measure_all_that_is_on_the_disk() {
+    let (_directory, path) = closed();
+    let store = FileStore::open(&path).unwrap();
+    for number in 3..=20 {
+        append(&store, number, vec![1; 20_000]).unwrap();
+    }
+    store.close().unwrap();
+    let measured = store.stats().unwrap();
+    drop(store);
+    fs::create_dir_all(path.join("cut")).unwrap();
+    fs::write(path.join("cut/kept.bin"), vec![7; 100_000]).unwrap();
+    let reader = FileStore::open_read_only(&path).unwrap().stats().unwrap();
+    assert_eq!(reader.segments, measured.segments);
+    assert_eq!(reader.segments, FileStore::verify(&path).unwrap().segments);
+    assert_eq!(reader.disk_bytes, measured.disk_bytes);
+    assert_eq!(reader.disk_bytes, taken(&path.join("log")));
+    assert_eq!(reader.total_bytes, taken(&path));
+    assert!(reader.total_bytes >= measured.total_bytes + 100_000);
+}
+
+/// The bytes that the files below a directory take up on the disk.
+fn taken(directory: &std::path::Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let files = files_of(directory).into_keys();
+    files.map(|file| fs::metadata(directory.join(file)).unwrap().blocks() * 512).sum()
+}
+
 #[test]
 fn a_store_is_open_for_writing_once_in_one_process_and_in_two() {
     let (_directory, path) = closed();
