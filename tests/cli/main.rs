@@ -12,14 +12,19 @@
     reason = "a test fails by panicking and says so when it can not run"
 )]
 
+#[cfg(unix)]
+mod closed_output;
 mod damage;
 mod import;
 #[cfg(unix)]
 mod interruption;
+mod nothing_found;
 mod program;
 mod read;
 mod repair;
+mod skip_damage;
 mod stats;
+mod terminal;
 #[cfg(unix)]
 mod unfriendly_disk;
 mod wrong_use;

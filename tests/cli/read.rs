@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
-use annals::{ContentType, EventStore, ExpectedVersion, FileStore, NewEvent, StreamId};
+use annals::{
+    ContentType, Durability, EventStore, ExpectedVersion, FileStore, NewEvent, Options, StreamId,
+};
 
 use crate::program::{Place, lines};
 
@@ -20,6 +22,11 @@ const NONE: [u64; 0] = [];
 /// The global positions that a read prints.
 fn positions(place: &Place, arguments: &str) -> Vec<u64> {
     let ran = place.run(&format!("read --store store --json {arguments}"));
+    // Nothing that was found is told by the exit code and on standard error only.
+    if ran.code == Some(4) {
+        assert!(ran.stdout.is_empty() && ran.stderr.starts_with("annals: "), "{ran:?}");
+        return Vec::new();
+    }
     let parsed = ran.printed().lines().map(|line| serde_json::from_str(line).unwrap());
     parsed.map(|event: serde_json::Value| event["global_position"].as_u64().unwrap()).collect()
 }
@@ -141,4 +148,25 @@ fn reading_works_beside_a_writer_and_changes_nothing() {
     assert!(place.run("verify --store store").printed().contains("28 events"));
     assert!(place.run("stats --store store").printed().contains("28"));
     writer.close().unwrap();
+}
+
+/// A copy without an index was read whole before each answer, with no word why.
+#[test]
+fn a_read_that_has_to_scan_the_log_first_says_so() {
+    const EVENTS: usize = 132_000;
+    let place = Place::new();
+    let options = Options::new().durability(Durability::MayLoseLast);
+    let store = FileStore::open_with(place.store(), options).unwrap();
+    let stream = StreamId::new("Meter", "1").unwrap();
+    for _ in 0..EVENTS / 1000 {
+        let events = (0..1000).map(|_| NewEvent::new("Read", "")).collect();
+        store.append(&stream, ExpectedVersion::Any, events).unwrap();
+    }
+    store.close().unwrap();
+    let read = || place.run("read --store store --backward --limit 1");
+    assert_eq!(read().printed().lines().count(), 1);
+    std::fs::remove_dir_all(place.store().join("index")).unwrap();
+    read().failed(0, &["note: 132000 events were read first", "index"]);
+    FileStore::open(place.store()).unwrap().close().unwrap();
+    assert_eq!(read().printed().lines().count(), 1);
 }

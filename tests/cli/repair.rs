@@ -45,7 +45,7 @@ fn a_dry_run_of_a_repair_prints_the_plan_and_changes_nothing() {
     let before = state(place.store());
     let ran = place.run("repair --store store --dry-run");
     assert!(ran.printed().contains("positions 1001 to 1100 are lost"), "{ran:?}");
-    assert!(ran.printed().contains("planned: 100 positions lost in 1 places"), "{ran:?}");
+    assert!(ran.printed().contains("planned: 100 positions lost in 1 place"), "{ran:?}");
     assert!(state(place.store()) == before);
 }
 
@@ -124,8 +124,45 @@ fn a_salvage_copies_what_verifies_and_leaves_the_store_as_it_is() {
     assert_eq!(place.run("verify --store copy").code, Some(0));
 
     let full = state(copy.clone());
-    place.run("salvage --store store --to copy --yes").failed(1, &["choose an empty directory"]);
+    place.run("salvage --store store --to copy --yes").failed(1, &["there is a store at"]);
     assert!(state(copy) == full);
+}
+
+/// A copy inside of its source was made, and so changed the source.
+#[test]
+fn a_salvage_into_its_source_is_refused_and_makes_nothing() {
+    let (place, ..) = damaged();
+    let before = state(place.store());
+    for to in
+        ["store", "store/inside", "store/log/deep/er", "store/new/../inside", "./store/../store/x"]
+    {
+        for agreement in ["--yes", "--dry-run", ""] {
+            let ran = place.run(&format!("salvage --store store --to {to} {agreement}"));
+            ran.failed(1, &["store"]);
+            let is_told = ["lies inside the store", "there is a store at"];
+            assert!(is_told.iter().any(|part| ran.stderr.contains(part)), "{to}: {ran:?}");
+        }
+    }
+    assert!(state(place.store()) == before);
+    assert!(!place.store().join("new").exists());
+}
+
+/// The advice was to choose an empty directory.
+#[test]
+fn a_missing_store_file_is_told_with_the_way_out() {
+    let place = Place::new();
+    place.file("events", lines(100));
+    place.run("import events --store store").printed();
+    fs::remove_file(place.store().join("STORE")).unwrap();
+    for command in ["read", "stats", "verify", "import events"] {
+        let ran = place.run(&format!("{command} --store store"));
+        ran.failed(1, &["the file STORE is missing", "annals repair"]);
+        assert!(!ran.stderr.contains("empty directory"), "{ran:?}");
+    }
+    let plan = place.run("repair --store store --dry-run");
+    assert!(plan.printed().contains("0 positions lost in 0 places"), "{plan:?}");
+    place.run("repair --store store --yes").printed();
+    assert_eq!(place.events().len(), 100);
 }
 
 #[test]

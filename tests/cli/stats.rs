@@ -1,5 +1,8 @@
-//! `stats` and `verify` of a sound store.
+//! `stats` and `verify`, of a sound store and of a damaged one.
 
+use std::fs;
+
+use crate::damage::{damaged, files_below};
 use crate::program::{Place, lines};
 
 fn filled() -> Place {
@@ -53,4 +56,49 @@ fn verify_finds_a_sound_store_intact() {
     let report: serde_json::Value = serde_json::from_str(ran.printed()).unwrap();
     assert_eq!((&report["intact"], &report["events"]), (&true.into(), &28.into()));
     assert_eq!(report["findings"], serde_json::json!([]));
+}
+
+/// `stats` told of half of the disk, and of fewer segments than `verify`.
+#[cfg(unix)]
+#[test]
+fn stats_measures_every_file_of_the_store() {
+    use std::os::unix::fs::MetadataExt;
+
+    let place = Place::new();
+    place.file("events", lines(20_000));
+    place.run("import events --store store").printed();
+    fs::create_dir(place.store().join("cut")).unwrap();
+    fs::write(place.store().join("cut/kept.bin"), vec![7; 100_000]).unwrap();
+    let ran = place.run("stats --store store --json");
+    let stats: serde_json::Value = serde_json::from_str(ran.printed()).unwrap();
+    let taken = |directory| -> u64 {
+        files_below(directory).iter().map(|file| fs::metadata(file).unwrap().blocks() * 512).sum()
+    };
+    assert_eq!(stats["disk_bytes"].as_u64().unwrap(), taken(place.store().join("log")));
+    assert_eq!(stats["total_bytes"].as_u64().unwrap(), taken(place.store()));
+    let ran = place.run("verify --store store --json");
+    let report: serde_json::Value = serde_json::from_str(ran.printed()).unwrap();
+    assert_eq!(stats["segments"], report["segments"]);
+    let text = place.run("stats --store store");
+    assert!(text.printed().contains("total bytes"), "{text:?}");
+}
+
+/// Of a damaged store `stats` printed nothing.
+#[test]
+fn stats_of_a_damaged_store_counts_what_verifies_and_exits_with_1() {
+    let (place, file, _) = damaged();
+    let ran = place.run("stats --store store --json");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let stats: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(stats["intact"], false);
+    let (events, missing) = (stats["events"].as_u64().unwrap(), stats["missing"].as_u64().unwrap());
+    assert!(missing >= 1 && events + missing == 2000, "{stats}");
+    assert_eq!(stats["categories"]["Order"]["events"].as_u64(), Some(events));
+    assert!(stats["total_bytes"].as_u64() >= stats["disk_bytes"].as_u64());
+    let name = file.file_name().unwrap().to_str().unwrap();
+    assert!(stats["findings"][0]["file"].as_str().unwrap().ends_with(name), "{stats}");
+
+    let ran = place.run("stats --store store");
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stdout.contains("disk bytes") && ran.stdout.contains("damage: "), "{ran:?}");
 }

@@ -4,28 +4,27 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Why a command ends early.
+use annals::Escaped;
+
+/// Why a command does not end with exit code 0.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The command was used wrongly; exit code 2.
     Usage(String),
     /// The command failed; exit code 1.
     Failed(Box<dyn Error>),
-    /// What had to be said is in the output already; exit code 1.
+    /// What had to be said is said already; exit code 1.
     Reported,
     /// Nothing was changed, since nobody has agreed to what would be; exit code 3.
     Unconfirmed(&'static str),
-    /// Whoever read the output has gone, as `head` does; there is nothing left to do, exit code 0.
-    OutputClosed,
+    /// Nothing is there of what was asked for; exit code 4. One message for each thing that is not there.
+    NothingFound(Vec<String>),
 }
 
 impl Failure {
     /// Takes what the system said about writing the output.
     pub(crate) fn of_output(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::OutputClosed,
-            _ => Self::failed(format!("can not write the output: {error}")),
-        }
+        Self::failed(format!("cannot write the output: {error}"))
     }
 
     /// Wraps an error, or a message.
@@ -49,7 +48,10 @@ impl Failure {
                 complain(message);
                 ExitCode::from(3)
             }
-            Self::OutputClosed => ExitCode::SUCCESS,
+            Self::NothingFound(messages) => {
+                messages.iter().for_each(|message| complain(message));
+                ExitCode::from(4)
+            }
         }
     }
 }
@@ -60,9 +62,9 @@ impl From<annals::Error> for Failure {
     }
 }
 
-/// Writes a message to standard error; that it can not be written is no reason to stop.
+/// Writes a message to standard error, safe for a terminal; that it cannot be written is no reason to stop.
 pub(crate) fn complain(message: &str) {
-    let _ = writeln!(io::stderr(), "annals: {message}");
+    let _ = writeln!(io::stderr(), "annals: {}", Escaped(message));
 }
 
 /// Returns the message of an error followed by those of its causes that it does not contain itself.

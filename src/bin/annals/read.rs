@@ -1,203 +1,194 @@
 //! `annals read`: prints events of a stream, of a category, or of the whole store.
 
-use annals::{
-    Direction, Error, EventStore, Events, FileStore, Filter, GlobalRead, StreamId, StreamRead,
-    TenantId, Timestamp,
-};
+use annals::{Error, FileStore, RecordedEvent, Severity};
 use clap::Args;
-use uuid::Uuid;
 
 use crate::StoreArguments;
-use crate::failure::Failure;
+use crate::failure::{Failure, complain, with_causes};
 use crate::json_line::PrintedEvent;
-use crate::moment;
+use crate::nothing_found;
+use crate::opening;
 use crate::output::Output;
-use crate::text::event_line;
+use crate::selection::Selection;
+use crate::skipping::{Next, Walk, is_passed_over};
+use crate::text::{HEADING, event_line};
 
 /// Print events
 ///
 /// Bounds are stream versions with `--stream`, otherwise global positions; they mean the same in both
 /// directions. All filters must hold. The columns are global position, time, stream, its version,
 /// event type and the beginning of the payload.
+///
+/// A read stops at the first event that cannot be read, with exit code 1. The exit code is 4 when there is
+/// nothing of what was asked for; standard error then says what is not there.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  annals read --store orders --stream order-1:Order
+  annals read --store orders --event-type Paid --backward --limit 10
+  annals read --store orders --json --skip-damage > rescued.jsonl")]
 pub(crate) struct ReadArguments {
     #[command(flatten)]
     store: StoreArguments,
 
-    /// Read one stream, named by aggregate id and aggregate type
-    #[arg(long, value_name = "ID:TYPE", conflicts_with = "category")]
-    stream: Option<StreamId>,
+    #[command(flatten)]
+    selection: Selection,
 
-    /// Read the streams of one aggregate type
-    #[arg(long, value_name = "TYPE")]
-    category: Option<String>,
-
-    /// Newest first
+    /// Go on behind what cannot be read: standard error says which positions are missing, and the exit
+    /// code is 1
     #[arg(long)]
-    backward: bool,
-
-    /// Print at most so many events
-    #[arg(long, value_name = "N")]
-    limit: Option<u64>,
-
-    #[command(flatten)]
-    bounds: Bounds,
-
-    #[command(flatten)]
-    filter: FilterArguments,
+    skip_damage: bool,
 
     /// Print one JSON object a line, in the form that `import` reads
     #[arg(long)]
     json: bool,
 }
 
-#[derive(Debug, Args)]
-struct Bounds {
-    /// First version or position, itself included
-    #[arg(long, value_name = "N", conflicts_with = "after")]
-    from: Option<u64>,
-
-    /// Last version or position, itself included
-    #[arg(long, value_name = "N", conflicts_with = "before")]
-    to: Option<u64>,
-
-    /// Start behind this version or position
-    #[arg(long, value_name = "N")]
-    after: Option<u64>,
-
-    /// End before this version or position
-    #[arg(long, value_name = "N")]
-    before: Option<u64>,
-}
-
-#[derive(Debug, Args)]
-struct FilterArguments {
-    /// Only events of this type; given several times: of one of them
-    #[arg(long, value_name = "TYPE")]
-    event_type: Vec<String>,
-
-    /// Only events with this tag; given several times: with all of them
-    #[arg(long, value_name = "TAG")]
-    tag: Vec<String>,
-
-    /// Only events of this tenant
-    #[arg(long, value_name = "ID")]
-    tenant: Option<TenantId>,
-
-    /// Only events with this correlation id
-    #[arg(long, value_name = "UUID")]
-    correlation: Option<Uuid>,
-
-    /// Only events that happened at this time or later (RFC 3339 with an offset)
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
-    occurred_from: Option<Timestamp>,
-
-    /// Only events that happened at this time or earlier
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
-    occurred_to: Option<Timestamp>,
-
-    /// Only events recorded at this time or later
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
-    recorded_from: Option<Timestamp>,
-
-    /// Only events recorded at this time or earlier
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
-    recorded_to: Option<Timestamp>,
-}
-
 pub(crate) fn run(arguments: ReadArguments) -> Result<(), Failure> {
-    let store = FileStore::open_read_only(&arguments.store.path)?;
-    let json = arguments.json;
-    let events = events(&store, arguments).map_err(|error| match error {
-        Error::InvalidName { .. } | Error::Limit { .. } => Failure::Usage(error.to_string()),
-        error => error.into(),
-    })?;
-    let mut output = Output::new();
-    let printed = print(events, json, &mut output);
+    let store = opening::open(&arguments.store)?;
+    let mut printing = Printing::new(&store, &arguments);
+    printing.print()?;
+    let Printing { output, printed, missing, stopped_at, is_given_up, .. } = printing;
     output.finish()?;
-    printed
+    if let Some(error) = stopped_at {
+        complain(&with_causes(&error));
+        if is_passed_over(&error) {
+            complain("nothing behind this was read; with --skip-damage all that verifies is");
+        }
+        return Err(Failure::Reported);
+    }
+    if missing > 0 {
+        complain(&format!("what verifies was printed; {missing} positions are missing"));
+        return Err(Failure::Reported);
+    }
+    match is_given_up {
+        true => known_damage(&store),
+        false => say_what_is_absent(&store, &arguments.selection, printed),
+    }
 }
 
-fn print(events: Events, json: bool, output: &mut Output) -> Result<(), Failure> {
-    for event in events {
-        let event = event?;
-        match json {
-            true => output.json(&PrintedEvent::new(&event)?)?,
-            false => output.line(event_line(&event))?,
+/// A read under way.
+struct Printing<'a> {
+    store: &'a FileStore,
+    selection: &'a Selection,
+    skips_damage: bool,
+    json: bool,
+    output: Output,
+    printed: u64,
+    /// How many positions cannot be read.
+    missing: u64,
+    /// The error that ended the read.
+    stopped_at: Option<Error>,
+    /// Whether the reader of the output has had enough before the end.
+    is_given_up: bool,
+}
+
+impl<'a> Printing<'a> {
+    fn new(store: &'a FileStore, arguments: &'a ReadArguments) -> Self {
+        Self {
+            store,
+            selection: &arguments.selection,
+            skips_damage: arguments.skip_damage,
+            json: arguments.json,
+            output: Output::new(),
+            printed: 0,
+            missing: 0,
+            stopped_at: None,
+            is_given_up: false,
         }
     }
-    Ok(())
-}
 
-/// Sets the same bounds on either kind of read.
-macro_rules! bounded {
-    ($options:expr, $bounds:expr) => {{
-        let (mut options, Bounds { from, to, after, before }) = ($options, $bounds);
-        if let Some(bound) = from {
-            options = options.from(bound);
+    /// Prints by the index up to the first event that cannot be read, and from there on position by
+    /// position if that is asked for: what the index knows may be what is damaged.
+    fn print(&mut self) -> Result<(), Failure> {
+        if !self.json && self.output.is_terminal() {
+            self.output.line(HEADING)?;
         }
-        if let Some(bound) = to {
-            options = options.to(bound);
-        }
-        if let Some(bound) = after {
-            options = options.after(bound);
-        }
-        if let Some(bound) = before {
-            options = options.before(bound);
-        }
-        options
-    }};
-}
-
-fn events(store: &FileStore, arguments: ReadArguments) -> annals::Result<Events> {
-    let ReadArguments { stream, category, backward, limit, bounds, filter, .. } = arguments;
-    let (direction, limit) = (direction(backward), limit.unwrap_or(u64::MAX));
-    match (stream, category) {
-        (Some(stream), _) => {
-            let options = bounded!(StreamRead::new(), bounds).direction(direction).limit(limit);
-            store.read_stream(&stream, options.filter(filter.into()))
-        }
-        (None, category) => {
-            let options = bounded!(GlobalRead::new(), bounds).direction(direction).limit(limit);
-            let options = options.filter(filter.into());
-            match category {
-                Some(category) => store.read_category(&category, options),
-                None => store.read_all(options),
+        let mut walk = self.selection.positions().map(|(first, last)| Walk {
+            first,
+            last,
+            direction: self.selection.direction(),
+        });
+        let mut events = self.selection.events(self.store)?;
+        let error = loop {
+            match events.next() {
+                None => return Ok(()),
+                Some(Err(error)) => break error,
+                Some(Ok(event)) => {
+                    let position = event.global_position().get();
+                    walk.iter_mut().for_each(|walk| walk.go_past(position));
+                    if self.event(&event)? == Next::Stop {
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        match walk {
+            Some(walk) if self.skips_damage && is_passed_over(&error) => self.print_around(walk),
+            _ => {
+                self.stopped_at = Some(error);
+                Ok(())
             }
         }
     }
-}
 
-fn direction(backward: bool) -> Direction {
-    match backward {
-        true => Direction::Backward,
-        false => Direction::Forward,
+    fn print_around(&mut self, walk: Walk) -> Result<(), Failure> {
+        let filter = self.selection.names.filter();
+        let mut missing = 0;
+        let store = self.store;
+        let ended = walk.run(
+            store,
+            |event| match self.selection.holds(event, &filter) {
+                true => self.event(event),
+                false => Ok(Next::GoOn),
+            },
+            |gap| {
+                missing += gap.count();
+                complain(&gap.to_string());
+            },
+        );
+        self.missing = missing;
+        ended
+    }
+
+    fn event(&mut self, event: &RecordedEvent) -> Result<Next, Failure> {
+        match self.json {
+            true => self.output.json(&PrintedEvent::new(event)?)?,
+            false => self.output.line(event_line(event))?,
+        }
+        self.printed += 1;
+        self.is_given_up = self.output.is_enough();
+        let is_last = self.selection.limit == Some(self.printed);
+        Ok(if is_last || self.is_given_up { Next::Stop } else { Next::GoOn })
     }
 }
 
-impl From<FilterArguments> for Filter {
-    fn from(arguments: FilterArguments) -> Self {
-        let mut filter = Self::new();
-        filter = arguments.event_type.into_iter().fold(filter, Self::event_type);
-        filter = arguments.tag.into_iter().fold(filter, Self::tag);
-        if let Some(tenant) = arguments.tenant {
-            filter = filter.tenant(tenant);
+/// Fails if opening the store has found damage: the reader of the output may have gone before it was met.
+fn known_damage(store: &FileStore) -> Result<(), Failure> {
+    match store.findings().iter().find(|finding| finding.severity == Severity::Damage) {
+        Some(finding) => Err(Failure::failed(finding.to_string())),
+        None => Ok(()),
+    }
+}
+
+fn say_what_is_absent(
+    store: &FileStore,
+    selection: &Selection,
+    printed: u64,
+) -> Result<(), Failure> {
+    let is_nothing_wanted = selection.limit == Some(0);
+    match printed {
+        0 if is_nothing_wanted => Ok(()),
+        0 if selection.is_everything() => {
+            complain("the store holds no events");
+            Ok(())
         }
-        if let Some(id) = arguments.correlation {
-            filter = filter.correlation_id(id);
+        0 => Err(Failure::NothingFound(nothing_found::explain(store, selection)?)),
+        _ if selection.names.event_type.len() > 1 => {
+            let absent = nothing_found::absent_event_types(store, selection)?;
+            absent.iter().for_each(|message| complain(message));
+            Ok(())
         }
-        if let Some(time) = arguments.occurred_from {
-            filter = filter.occurred_from(time);
-        }
-        if let Some(time) = arguments.occurred_to {
-            filter = filter.occurred_to(time);
-        }
-        if let Some(time) = arguments.recorded_from {
-            filter = filter.recorded_from(time);
-        }
-        if let Some(time) = arguments.recorded_to {
-            filter = filter.recorded_to(time);
-        }
-        filter
+        _ => Ok(()),
     }
 }

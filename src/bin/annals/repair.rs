@@ -8,14 +8,20 @@ use serde::Serialize;
 use crate::StoreArguments;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::text::counted;
 use crate::verify::{PrintedFinding, finding_line};
 
 /// Give up what is damaged, so that the store opens for writing again
 ///
 /// Prints what would be done and changes nothing, unless --yes is given. The log stays as it is: what
 /// does not verify is listed and passed over from then on. Positions that are lost are never given out
-/// again. Restore a backup instead if you have one.
+/// again. Restore a backup instead if you have one. A file STORE that is missing is written anew from the
+/// log, and no event is lost.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  annals repair --store orders --dry-run
+  annals repair --store orders --yes")]
 pub(crate) struct RepairArguments {
     #[command(flatten)]
     store: StoreArguments,
@@ -82,10 +88,11 @@ impl Agreement {
         for step in &report.steps {
             output.line(format_args!("{}: {}", step.file.display(), step.what))?;
         }
-        let (lost, parts) = (report.lost_positions(), report.given_up.len());
+        let lost = counted(report.lost_positions(), "position");
+        let places = counted(report.given_up.len() as u64, "place");
         match self.yes {
-            true => output.line(format_args!("done: {lost} positions lost in {parts} places")),
-            false => output.line(format_args!("planned: {lost} positions lost in {parts} places")),
+            true => output.line(format_args!("done: {lost} lost in {places}")),
+            false => output.line(format_args!("planned: {lost} lost in {places}")),
         }
     }
 }

@@ -14,8 +14,12 @@ use crate::repair::Agreement;
 ///
 /// For a device that fails or may only be read. The copy is the same store: ids, versions, positions
 /// and times stay, and what is lost is listed as by a repair. Prints what would be given up, unless
-/// --yes is given.
+/// --yes is given. The place of the copy lies outside of the store.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  annals salvage --store orders --to /mnt/new/orders --dry-run
+  annals salvage --store orders --to /mnt/new/orders --yes")]
 pub(crate) struct SalvageArguments {
     #[command(flatten)]
     store: StoreArguments,

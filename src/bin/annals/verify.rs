@@ -7,12 +7,17 @@ use serde::Serialize;
 use crate::StoreArguments;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::text::counted;
 
 /// Check every byte of a store, changing nothing; the exit code is 1 when there is damage
 ///
 /// May be run while the store is in use. Notes concern nothing that had been acknowledged, such as a
 /// commit that a crash cut short.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  annals verify --store orders
+  annals verify --store orders --json")]
 pub(crate) struct VerifyArguments {
     #[command(flatten)]
     store: StoreArguments,
@@ -41,32 +46,43 @@ fn print(report: &VerifyReport, output: &mut Output) -> Result<(), Failure> {
         output.line(finding_line(finding))?;
     }
     let VerifyReport { events, commits, segments, lost, .. } = report;
+    let events = counted(*events, "event");
+    let (commits, segments) = (counted(*commits, "commit"), counted(*segments, "segment"));
     let is_repaired = report.findings.iter().any(|it| it.severity == Severity::Repaired);
     let verdict = match (report.is_intact(), is_repaired) {
         (false, _) => "damaged".to_owned(),
         (true, false) => "intact".to_owned(),
-        (true, true) => format!("repaired, {lost} positions lost"),
+        (true, true) => format!("repaired, {} lost", counted(*lost, "position")),
     };
-    output.line(format_args!(
-        "{verdict}: {events} events in {commits} commits in {segments} segments verify"
-    ))
+    output.line(format_args!("{verdict}: {events} in {commits} in {segments} verify"))
 }
 
 pub(crate) fn finding_line(finding: &Finding) -> String {
     let Finding { file, offset, what, .. } = finding;
     let mut line =
         format!("{}: {} at offset {offset}: {what}", severity(finding.severity), file.display());
-    match (finding.first_lost, finding.first_good_after) {
-        (None, _) => {}
-        (Some(lost), None) => line += &format!("; positions from {lost} on are lost"),
-        (Some(lost), Some(good)) => {
-            line += &format!("; positions {lost} to {} are lost", good.previous());
-        }
+    if let Some(first) = finding.first_lost {
+        let last = finding.first_good_after.map(|good| good.previous().get());
+        let is_one = last == Some(first.get());
+        line += &format!(
+            "; {} {} lost",
+            positions(first.get(), last),
+            if is_one { "is" } else { "are" }
+        );
     }
     if let Some(kept_in) = &finding.kept_in {
         line += &format!("; the bytes are kept in {}", kept_in.display());
     }
     line
+}
+
+/// Names the positions from the first to the last; all from the first on where no last one is known.
+pub(crate) fn positions(first: u64, last: Option<u64>) -> String {
+    match last {
+        None => format!("positions from {first} on"),
+        Some(last) if last == first => format!("position {first}"),
+        Some(last) => format!("positions {first} to {last}"),
+    }
 }
 
 fn severity(severity: Severity) -> &'static str {
