@@ -69,12 +69,12 @@ struct Exception {
 
 const FLOOR_EXCEPTIONS: &[Exception] = &[
     Exception {
-        file: "src/error.rs",
+        file: "src/error/mod.rs",
         path: "crate::store::CheckFailure",
         reason: "the one error type says which checks of the contract failed",
     },
     Exception {
-        file: "src/error.rs",
+        file: "src/error/mod.rs",
         path: "crate::store::ExpectedVersion",
         reason: "a conflict says what was expected",
     },

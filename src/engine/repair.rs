@@ -98,7 +98,7 @@ const ROUNDS_MAX: usize = 4;
 
 /// Plans the repair of the store in a directory, and changes nothing.
 pub(crate) fn plan<D: Disk>(root: &D, clock: &Clock) -> Result<Plan> {
-    let root = &root.unmapped();
+    let root = &root.clone().unmapped();
     let names = root.list().map_err(|source| Error::io("list", root.path(), source))?;
     directory::check_finished(root, &names)?;
     plan_unmarked(root, clock)
@@ -116,7 +116,7 @@ pub(crate) fn plan_unmarked<D: Disk>(root: &D, clock: &Clock) -> Result<Plan> {
 
 /// Repairs the store in a directory.
 pub(crate) fn repair<D: Disk>(root: &D, clock: &Clock) -> Result<RepairReport> {
-    let root = &root.unmapped();
+    let root = &root.clone().unmapped();
     // What is no store is refused before a lock file is made in it.
     plan(root, clock)?;
     let _lock = directory::lock(root)?;

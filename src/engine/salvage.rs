@@ -28,7 +28,7 @@ pub(crate) fn plan_salvage<D: Disk>(from: &D, clock: &Clock) -> Result<RepairRep
 
 /// Copies what verifies of a store to an empty directory.
 pub(crate) fn salvage<D: Disk>(from: &D, to: &D, clock: &Clock) -> Result<RepairReport> {
-    let (from, to) = (&from.unmapped(), &to.unmapped());
+    let (from, to) = (&from.clone().unmapped(), &to.clone().unmapped());
     let plan = repair::plan(from, clock)?.for_a_copy(from.path());
     check_empty(to)?;
     let _lock = directory::lock(to)?;

@@ -2,10 +2,9 @@
 //!
 //! Covers one interval of positions, by which it is named. Every page is checked against its
 //! checksum once after the run is opened, before the first byte of it is believed. Checking reads the
-//! file and never looks through a map of it: a place that the device cannot read is then an error and
-//! no signal. A run whose bytes fail anything, or can not be read, is [`Unusable`]: it is dropped and
-//! made again from the log. What the system refuses for other reasons says nothing of the run, and
-//! drops none ([`NotOpened`]).
+//! file and never looks through a map of it: a place that the device cannot read is an error and no
+//! signal. A run whose bytes fail anything, or cannot be read, is [`Unusable`]: it is dropped and made
+//! again from the log. What the system refuses for other reasons drops none ([`NotOpened`]).
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -173,10 +172,6 @@ impl<F: DiskFile> Run<F> {
         name(self.header.first_position, self.header.last_position)
     }
 
-    fn file(&self) -> &F {
-        self.file.file()
-    }
-
     /// Returns a range of bytes, after checking the pages that it lies in.
     #[inline]
     fn bytes(&self, offset: u64, length: u64) -> Result<Piece<'_>, Unusable> {
@@ -214,7 +209,7 @@ impl<F: DiskFile> Run<F> {
     #[cold]
     fn check_page_now(&self, page: u64) -> Result<(), Unusable> {
         let mut bytes = [0; RUN_PAGE_BYTES];
-        if self.file().read_up_to(&mut bytes, page * PAGE)? != RUN_PAGE_BYTES {
+        if self.file.file().read_up_to(&mut bytes, page * PAGE)? != RUN_PAGE_BYTES {
             return Err(Unusable("it is cut short".to_owned()));
         }
         let place = usize::try_from(page * 4).unwrap_or(usize::MAX);

@@ -347,8 +347,8 @@ impl Disk for MemoryDisk {
         &self.directory
     }
 
-    fn unmapped(&self) -> Self {
-        Self { is_unmapped: true, ..self.clone() }
+    fn unmapped(self) -> Self {
+        Self { is_unmapped: true, ..self }
     }
 
     fn directory(&self, name: &str, make: MakeDirectory) -> Result<Self> {

@@ -89,8 +89,8 @@ pub(crate) trait Disk: Clone + Send + Sync + 'static {
     /// Returns the same directory, whose files are never mapped: a block that the device cannot read is
     /// then an error of reading and never a signal.
     #[must_use]
-    fn unmapped(&self) -> Self {
-        self.clone()
+    fn unmapped(self) -> Self {
+        self
     }
 
     /// Opens the directory `name` inside this one.

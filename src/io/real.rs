@@ -119,8 +119,8 @@ impl Disk for RealDisk {
         &self.path
     }
 
-    fn unmapped(&self) -> Self {
-        self.clone().with_read_mode(ReadMode::Read)
+    fn unmapped(self) -> Self {
+        self.with_read_mode(ReadMode::Read)
     }
 
     fn directory(&self, name: &str, make: MakeDirectory) -> Result<Self> {

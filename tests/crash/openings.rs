@@ -130,7 +130,7 @@ fn a_salvage_into_the_store_itself_is_refused_and_makes_nothing() {
 fn a_path_that_leads_nowhere_or_is_closed_is_told_as_such() {
     let (directory, path) = closed();
     let link = directory.path().join("link");
-    std::os::unix::fs::symlink(directory.path().join("nothing"), &link).unwrap();
+    symlink(directory.path().join("nothing"), &link).unwrap();
     for refused in [FileStore::open(&link), FileStore::open_read_only(&link)] {
         let message = refused.unwrap_err().to_string();
         assert!(message.contains("symbolic link"), "{message}");
@@ -138,7 +138,7 @@ fn a_path_that_leads_nowhere_or_is_closed_is_told_as_such() {
     let below = FileStore::open(path.join("STORE/below")).unwrap_err();
     assert!(matches!(below, Error::NotADirectory { path: named } if named == path.join("STORE")));
     // Nothing can be made in a file system of the kernel's own, which is not that no store is there.
-    if std::path::Path::new("/proc/self").exists() {
+    if Path::new("/proc/self").exists() {
         let error = FileStore::open("/proc/annals-store").unwrap_err();
         assert!(matches!(error, Error::Io { operation: "make", .. }), "{error}");
     }
@@ -167,7 +167,7 @@ fn a_reader_and_a_writer_measure_all_that_is_on_the_disk() {
 }
 
 /// The bytes that the files below a directory take up on the disk.
-fn taken(directory: &std::path::Path) -> u64 {
+fn taken(directory: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let files = files_of(directory).into_keys();
     files.map(|file| fs::metadata(directory.join(file)).unwrap().blocks() * 512).sum()

@@ -94,7 +94,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Import(arguments) => import::run(&arguments),
-        Command::Read(arguments) => read::run(*arguments),
+        Command::Read(arguments) => read::run(&arguments),
         Command::Repair(arguments) => repair::run(&arguments),
         Command::Salvage(arguments) => salvage::run(&arguments),
         Command::Stats(arguments) => stats::run(&arguments),

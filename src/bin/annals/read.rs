@@ -44,9 +44,9 @@ pub(crate) struct ReadArguments {
     json: bool,
 }
 
-pub(crate) fn run(arguments: ReadArguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &ReadArguments) -> Result<(), Failure> {
     let store = opening::open(&arguments.store)?;
-    let mut printing = Printing::new(&store, &arguments);
+    let mut printing = Printing::new(&store, arguments);
     printing.print()?;
     let Printing { output, printed, missing, stopped_at, is_given_up, .. } = printing;
     output.finish()?;

@@ -6,17 +6,25 @@
 
 #![forbid(unsafe_code)]
 
-use std::fmt;
+mod damage;
+mod decode;
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::escaped::Escaped;
-use crate::event::{ContentType, EventId, RecordedEvent};
+use crate::event::{EventId, RecordedEvent};
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::record::{RecordKind, Unusable};
 use crate::store::{CheckFailure, ExpectedVersion};
 use crate::stream::{StreamId, TenantId, shown};
+
+pub use damage::Damage;
+pub(crate) use damage::lost_positions;
+pub use decode::{DecodeFailure, Difference};
 
 /// What a fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -443,113 +451,6 @@ pub enum Error {
     },
 }
 
-/// Why a recorded event can not be read as an event of the domain.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeFailure {
-    /// The event belongs to an aggregate of another type.
-    ///
-    /// What to do: read only events of the type that is expected, or decode with a
-    /// [`Registry`](crate::Registry) that knows all that is read.
-    #[error("it belongs to an aggregate of type {actual}, and {expected} is expected")]
-    AggregateType {
-        /// The aggregate type of the event.
-        actual: String,
-        /// The aggregate type whose events are read.
-        expected: &'static str,
-    },
-    /// No event of this type is known.
-    ///
-    /// What to do: add it to those of the domain; one that was renamed takes its old name with
-    /// `#[serde(alias = "...")]`.
-    #[error("the event type is not known; known are {}", Escaped(known.join(", ")))]
-    UnknownEventType {
-        /// The event types that are known.
-        known: Vec<String>,
-    },
-    /// No upcaster leads on from an old version of the schema.
-    ///
-    /// What to do: add the upcaster from `version`.
-    #[error("there is no upcaster from schema version {version} to {}", version + 1)]
-    MissingUpcaster {
-        /// The version from which nothing leads on.
-        version: u32,
-    },
-    /// The event was recorded with a schema that is newer than the newest known.
-    ///
-    /// What to do: read it with the version of the program that recorded it, or a later one.
-    #[error("the newest schema version known is {newest_known}")]
-    NewerSchema {
-        /// The newest version that is known.
-        newest_known: u32,
-    },
-    /// The payload is encoded in a way that is not known here.
-    ///
-    /// What to do: read payloads that only the application understands with
-    /// [`RecordedEvent::payload`](crate::RecordedEvent::payload); those as JSON need the feature `json`.
-    #[error("its payload is {0:?}")]
-    ContentType(ContentType),
-    /// The payload is no value of the type that is expected.
-    ///
-    /// What to do: see what has changed in the type since the event was recorded, and bridge it with an
-    /// upcaster.
-    #[error("{0}")]
-    Payload(#[source] Source),
-}
-
-/// In what two events with the same id differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Difference {
-    /// They are in different streams.
-    Stream,
-    /// They have different event types.
-    EventType,
-    /// They have different payloads.
-    Payload,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Stream => "stream",
-            Self::EventType => "event type",
-            Self::Payload => "payload",
-        })
-    }
-}
-
-/// Bytes that had been durable and no longer verify, and what is lost with them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damage {
-    /// The file.
-    pub file: PathBuf,
-    /// Where in the file the damage begins, in bytes.
-    pub offset: u64,
-    /// What does not verify.
-    pub reason: String,
-    /// The first global position that can not be read, when one is lost.
-    pub first_lost: Option<GlobalPosition>,
-    /// The first global position after the damage that can be read, when there is one.
-    pub first_good_after: Option<GlobalPosition>,
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "damage in {} at offset {}: {}",
-            Escaped(self.file.display()),
-            self.offset,
-            self.reason
-        )?;
-        match lost_positions(self.first_lost, self.first_good_after) {
-            Some(positions) => write!(f, "; {positions} can not be read"),
-            None => Ok(()),
-        }
-    }
-}
-
 /// The failed operation after which a store refuses writes.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} {} failed: {source}", Escaped(path.display()))]
@@ -635,75 +536,10 @@ impl From<Damage> for Error {
     }
 }
 
-/// Names the positions from the first one lost to the last before the next that is good.
-pub(crate) fn lost_positions(
-    first_lost: Option<GlobalPosition>,
-    first_good_after: Option<GlobalPosition>,
-) -> Option<String> {
-    let first = first_lost?;
-    Some(match first_good_after.map(GlobalPosition::previous) {
-        None => format!("positions from {first} on"),
-        Some(last) if last == first => format!("position {first}"),
-        Some(last) => format!("positions {first} to {last}"),
-    })
-}
-
 fn shown_failures(failures: &[CheckFailure]) -> String {
     failures.iter().map(CheckFailure::to_string).collect::<Vec<_>>().join("; ")
 }
 
 fn shown_tenant(tenant: Option<&TenantId>) -> String {
     tenant.map_or_else(|| "no tenant".to_owned(), |tenant| format!("tenant {}", Escaped(tenant)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_show_paths_and_names_without_disturbing_a_terminal() {
-        let path = PathBuf::from("a\u{1b}[31m\u{202e}b");
-        let source = || io::Error::from(io::ErrorKind::NotFound);
-        let stream = StreamId::new("Task", "x\u{202e}y").unwrap();
-        let damage = Damage {
-            file: path.clone(),
-            offset: 7,
-            reason: "bad".to_owned(),
-            first_lost: Some(GlobalPosition::new(3)),
-            first_good_after: Some(GlobalPosition::new(4)),
-        };
-        let errors = [
-            Error::Missing { path: path.clone() },
-            Error::NotADirectory { path: path.clone() },
-            Error::NotAStore { path: path.clone(), found: "\u{200b}".to_owned() },
-            Error::StoreFileMissing { path: path.clone() },
-            Error::StoreExists { path: path.clone() },
-            Error::InsideStore { path: path.clone(), store: path.clone() },
-            Error::Locked { path: path.clone() },
-            Error::NoSpace { path: path.clone(), source: source() },
-            Error::Read { path: path.clone(), offset: 1, source: source() },
-            Error::Io { operation: "open", path: path.clone(), source: source() },
-            Error::Conflict {
-                stream,
-                expected: ExpectedVersion::NoStream,
-                actual: StreamVersion::FIRST,
-            },
-            damage.into(),
-        ];
-        for message in errors.map(|error| error.to_string()) {
-            assert!(message.is_ascii() && !message.contains('\u{1b}'), "{message:?}");
-            assert!(message.contains("\\u{202e}"), "{message:?}");
-        }
-    }
-
-    #[test]
-    fn lost_positions_are_named_in_the_singular_and_in_the_plural() {
-        let name = |first, good: Option<u64>| {
-            lost_positions(Some(GlobalPosition::new(first)), good.map(GlobalPosition::new))
-        };
-        assert_eq!(name(7, Some(8)).as_deref(), Some("position 7"));
-        assert_eq!(name(7, Some(10)).as_deref(), Some("positions 7 to 9"));
-        assert_eq!(name(7, None).as_deref(), Some("positions from 7 on"));
-        assert_eq!(lost_positions(None, Some(GlobalPosition::new(8))), None);
-    }
 }
