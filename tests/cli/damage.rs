@@ -72,3 +72,32 @@ fn import_into_a_damaged_store_is_refused_and_changes_nothing() {
     place.run("import events --store store").failed(1, &["damage in ", "at offset "]);
     assert!(fs::read(&file).unwrap() == before);
 }
+
+/// A place of a file that cannot be given back ended the program with SIGBUS, as long as it looked through maps.
+#[cfg(unix)]
+#[test]
+fn files_cut_short_under_a_command_end_it_with_an_error_and_no_signal() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::Stdio;
+
+    for arguments in ["", "--skip-damage", "--stream order-3:Order", "--backward"] {
+        let place = Place::new();
+        place.file("events", lines(20_000));
+        place.run("import events --store store").printed();
+        let mut command = place.command("read --store store");
+        command.args(arguments.split_whitespace());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        // The pipe is full by now, and most of the store still to be read.
+        output.read_line(&mut line).unwrap();
+        for file in files_below(place.store()) {
+            let is_read = file.extension().is_some_and(|it| it == "seg" || it == "run");
+            let file = is_read.then(|| fs::File::options().write(true).open(&file).unwrap());
+            file.iter().for_each(|file| file.set_len(4096).unwrap());
+        }
+        output.read_to_string(&mut line).unwrap();
+        let ran = crate::program::Ran::from(child.wait_with_output().unwrap());
+        ran.failed(1, &["annals: "]);
+    }
+}

@@ -102,3 +102,26 @@ fn stats_of_a_damaged_store_counts_what_verifies_and_exits_with_1() {
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stdout.contains("disk bytes") && ran.stdout.contains("damage: "), "{ran:?}");
 }
+
+/// What can be known of a store whose own file is gone or no longer verifies is how large it is.
+#[test]
+fn stats_of_a_store_that_does_not_open_tells_its_sizes_and_exits_with_1() {
+    type Harm = fn(&std::path::Path);
+    let harms: [Harm; 3] = [
+        |file| fs::remove_file(file).unwrap(),
+        |file| fs::write(file, [7; 128]).unwrap(),
+        |file| fs::write(file, "").unwrap(),
+    ];
+    for harm in harms {
+        let place = filled();
+        harm(&place.store().join("STORE"));
+        let ran = place.run("stats --store store --json");
+        ran.failed(1, &["STORE"]);
+        let stats: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(stats["intact"], false);
+        assert!(stats["segments"].as_u64() >= Some(1) && stats["total_bytes"].as_u64() > Some(0));
+        let ran = place.run("stats --store store");
+        ran.failed(1, &["STORE"]);
+        assert!(ran.stdout.contains("total bytes") && ran.stdout.contains("a repair: "), "{ran:?}");
+    }
+}

@@ -50,6 +50,16 @@ fn a_read_only_directory_is_named_and_the_store_in_it_can_be_read() {
     assert!(ran.printed().contains("intact: 10 events"), "{ran:?}");
     run("stats --store closed/store").unwrap().printed();
     assert_eq!(fs::read_dir(&closed).unwrap().count(), 1);
+    // A store that is there and closed to the user was one that could not be made.
+    let set_mode = |mode| {
+        fs::set_permissions(closed.join("store"), Permissions::from_mode(mode)).unwrap();
+    };
+    set_mode(0o000);
+    for command in ["import events", "read", "stats", "verify", "repair --yes"] {
+        let ran = run(&format!("{command} --store closed/store")).unwrap();
+        ran.failed(1, &["can not open closed/store", "ermission denied"]);
+    }
+    set_mode(0o755);
     set_modes(&closed, 0o755, 0o644);
 }
 

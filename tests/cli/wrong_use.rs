@@ -84,3 +84,38 @@ fn a_directory_with_other_files_is_no_store_and_is_left_alone() {
     }
     assert_eq!(fs::read_dir(place.path().join("photos")).unwrap().count(), 1);
 }
+
+/// An import into a place where none can be made said that there was no store.
+#[cfg(unix)]
+#[test]
+fn a_path_that_leads_nowhere_is_told_as_what_it_is() {
+    let place = Place::new();
+    place.file("events", line(0));
+    std::os::unix::fs::symlink(place.path().join("nothing"), place.path().join("link")).unwrap();
+    for command in ["import events", "read", "stats", "verify", "repair"] {
+        let ran = place.run(&format!("{command} --store link"));
+        ran.failed(1, &["link", "a symbolic link to where nothing is"]);
+        let ran = place.run(&format!("{command} --store events/below"));
+        ran.failed(1, &["events is not a directory"]);
+    }
+    if std::path::Path::new("/proc/self").exists() {
+        place.run("import events --store /proc/x").failed(1, &["can not make /proc/x"]);
+    }
+    assert!(!place.path().join("nothing").exists());
+}
+
+/// Every help names the exit codes or shows what to type.
+#[test]
+fn each_help_ends_with_examples() {
+    let place = Place::new();
+    assert!(place.run("--help").printed().contains("4  nothing was found"));
+    for command in ["", "read", "repair", "salvage", "stats", "verify"] {
+        let ran = place.run(&format!("{command} --help"));
+        let (_, examples) = ran.printed().split_once("Examples:\n").unwrap();
+        let count = examples.lines().filter(|line| line.starts_with("  annals ")).count();
+        assert!(
+            (1..=3).contains(&count) && count == examples.lines().count(),
+            "{command}: {ran:?}"
+        );
+    }
+}

@@ -26,6 +26,7 @@ mod selection;
 mod skipping;
 mod stats;
 mod text;
+mod unopened;
 mod verify;
 
 use std::io::{self, Write};

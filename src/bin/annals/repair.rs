@@ -1,7 +1,7 @@
 //! `annals repair`: makes a damaged store one that opens again, once somebody has agreed to what that
 //! gives up.
 
-use annals::{FileStore, RepairReport};
+use annals::{FileStore, RepairReport, RepairStep};
 use clap::Args;
 use serde::Serialize;
 
@@ -86,7 +86,7 @@ impl Agreement {
             output.line(finding_line(finding))?;
         }
         for step in &report.steps {
-            output.line(format_args!("{}: {}", step.file.display(), step.what))?;
+            output.line(step_line(step))?;
         }
         let lost = counted(report.lost_positions(), "position");
         let places = counted(report.given_up.len() as u64, "place");
@@ -95,6 +95,10 @@ impl Agreement {
             false => output.line(format_args!("planned: {lost} lost in {places}")),
         }
     }
+}
+
+pub(crate) fn step_line(step: &RepairStep) -> String {
+    format!("{}: {}", step.file.display(), step.what)
 }
 
 /// A report as JSON.
@@ -114,7 +118,7 @@ struct PrintedStep {
 
 impl PrintedReport {
     fn new(report: &RepairReport, done: bool) -> Self {
-        let step = |step: &annals::RepairStep| PrintedStep {
+        let step = |step: &RepairStep| PrintedStep {
             file: step.file.display().to_string(),
             what: step.what.clone(),
         };

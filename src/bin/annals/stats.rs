@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use annals::{
-    Direction, FileStore, Finding, RecordedEvent, Severity, Stats, StreamVersion, Timestamp,
+    Direction, Error, FileStore, Finding, RecordedEvent, Severity, Stats, StreamVersion, Timestamp,
 };
 use clap::Args;
 use serde::Serialize;
@@ -17,11 +17,13 @@ use crate::opening;
 use crate::output::Output;
 use crate::skipping::{Missing, Next, Walk};
 use crate::text::counted;
+use crate::unopened;
 use crate::verify::{PrintedFinding, finding_line};
 
 /// Count events, streams, categories and event types, and tell sizes
 ///
-/// Of a damaged store it counts what verifies and tells what does not; the exit code is 1 then.
+/// Of a damaged store it counts what verifies and tells what does not; the exit code is 1 then. Of one that
+/// does not open at all it tells sizes, and what a repair would do.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -37,7 +39,15 @@ pub(crate) struct StatsArguments {
 }
 
 pub(crate) fn run(arguments: &StatsArguments) -> Result<(), Failure> {
-    let store = opening::open(&arguments.store)?;
+    let store = match opening::open(&arguments.store) {
+        Err(error @ (Error::Damage(_) | Error::Read { .. } | Error::StoreFileMissing { .. })) => {
+            let mut output = Output::new();
+            unopened::print(&arguments.store.path, arguments.json, &mut output)?;
+            output.finish()?;
+            return Err(error.into());
+        }
+        opened => opened?,
+    };
     let (contents, missing) = Contents::count(&store)?;
     let damage = damage(&arguments.store, &store, &missing);
     let overview = Overview::new(&store.stats()?, contents, &missing, &damage);

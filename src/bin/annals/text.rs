@@ -6,6 +6,9 @@ use crate::json_line::compact;
 
 const PAYLOAD_CHARACTERS_MAX: usize = 120;
 
+/// Columns of a terminal for the name of a stream, and for an event type.
+const NAME_COLUMNS: usize = 32;
+
 /// What stands above the columns on a terminal.
 pub(crate) const HEADING: &str = "position  occurred at                  stream                           version  event type                        payload";
 
@@ -13,14 +16,43 @@ pub(crate) const HEADING: &str = "position  occurred at                  stream 
 pub(crate) fn event_line(event: &RecordedEvent) -> String {
     let stream = format!("{}:{}", event.aggregate_id(), event.aggregate_type());
     let line = format!(
-        "{:>8}  {}  {stream:<32} {:>7}  {:<32}  {}",
+        "{:>8}  {}  {} {:>7}  {}  {}",
         event.global_position(),
         event.occurred_at(),
+        filled(&stream, NAME_COLUMNS),
         event.stream_version(),
-        event.event_type(),
+        filled(event.event_type(), NAME_COLUMNS),
         payload(event.content_type(), event.payload()),
     );
     line.trim_end().to_owned()
+}
+
+/// Returns a text as it is shown, filled with spaces up to so many columns of a terminal.
+fn filled(text: &str, columns: usize) -> String {
+    let mut shown = Escaped(text).to_string();
+    let taken: usize = shown.chars().map(|it| if is_wide(it) { 2 } else { 1 }).sum();
+    shown.extend(std::iter::repeat_n(' ', columns.saturating_sub(taken)));
+    shown
+}
+
+/// Returns whether a character takes two columns: those of the scripts of East Asia and pictures.
+///
+/// Source: the blocks that are wide throughout in `EastAsianWidth.txt` of Unicode 16.
+fn is_wide(character: char) -> bool {
+    matches!(
+        character,
+        '\u{1100}'..='\u{115f}'
+            | '\u{2e80}'..='\u{303e}'
+            | '\u{3041}'..='\u{a4cf}'
+            | '\u{ac00}'..='\u{d7a3}'
+            | '\u{f900}'..='\u{faff}'
+            | '\u{fe30}'..='\u{fe6f}'
+            | '\u{ff01}'..='\u{ff60}'
+            | '\u{ffe0}'..='\u{ffe6}'
+            | '\u{1f300}'..='\u{1f64f}'
+            | '\u{1f900}'..='\u{1f9ff}'
+            | '\u{20000}'..='\u{3fffd}'
+    )
 }
 
 /// Returns the beginning of a payload that is text, whatever it is labelled as, and else its size.
@@ -74,6 +106,14 @@ mod tests {
         assert_eq!(payload(ContentType::Json, b"{ \"a\" : 1 }"), "{\"a\":1}");
         assert_eq!(payload(ContentType::Json, b"[1 2]"), "[1 2]");
         assert_eq!(payload(ContentType::Text, b""), "");
+    }
+
+    #[test]
+    fn a_text_is_filled_up_to_the_columns_that_it_is_seen_to_take() {
+        assert_eq!(filled("ab", 4), "ab  ");
+        assert_eq!(filled("日本", 6), "日本  ");
+        assert_eq!(filled("a\u{202e}", 10), "a\\u{202e} ");
+        assert_eq!(filled("abc", 2), "abc");
     }
 
     #[test]
