@@ -415,6 +415,17 @@ impl FileStore {
     /// Returns how many events no run of the index on the disk holds. Opening reads them from the log, each
     /// time if it is for reading only: about a second for 300,000. Opening for writing makes the runs that
     /// are missing.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use annals::FileStore;
+    ///
+    /// if FileStore::open_read_only("orders")?.unindexed_events() > 1_000_000 {
+    ///     FileStore::open("orders")?.close()?;
+    /// }
+    /// # Ok::<(), annals::Error>(())
+    /// ```
     pub fn unindexed_events(&self) -> u64 {
         self.engine.reader().index().events_in_memory()
     }

@@ -39,6 +39,7 @@ use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode};
 use crate::limits::{FIRST_SEGMENT_BYTES, SEGMENT_BYTES_MAX};
 use crate::position::GlobalPosition;
 use crate::segment::{self, Preallocation, prepare, read_around_errors};
+use crate::sidecar::{Sidecar, Writing};
 use crate::timestamp::Timestamp;
 
 /// What a repair does, or would do.
@@ -419,6 +420,8 @@ impl Plan {
             self.write_holes(root)?;
         }
         if self.writes_identity {
+            let StoreFile { store_id, hash_key, .. } = self.identity;
+            Sidecar::new(root.clone(), store_id, hash_key, Writing::Allowed).name_by_key()?;
             keep_file(root, STORE)?;
             directory::write_identity(root, &self.identity)?;
         }

@@ -369,9 +369,9 @@ pub enum Error {
     /// The directory holds the log of a store, and its file `STORE` is missing.
     ///
     /// What to do: write it anew from the log with [`FileStore::repair`](crate::FileStore::repair)
-    /// (`annals repair`), which loses no event; or restore the file from a backup of this store.
+    /// (`annals repair`), which loses nothing; or restore the file from a backup of this store.
     #[error(
-        "the file STORE is missing in {}: `annals repair` can write it anew from the log and loses no event",
+        "the file STORE is missing in {}: `annals repair` can write it anew from the log and loses nothing",
         Escaped(path.display())
     )]
     StoreFileMissing {

@@ -152,6 +152,36 @@ impl<D: Disk> Sidecar<D> {
         Ok(found)
     }
 
+    /// Gives every record of this store the file that it has under the store's key, which is another one once
+    /// a repair has written the store's own file anew. What was interrupted is completed when this is done
+    /// again, with any key.
+    pub(crate) fn name_by_key(&self) -> Result<()> {
+        let mut misnamed = Vec::new();
+        self.walk(&mut |kind, file_name, file| {
+            let record = file.and_then(|file| decode(&file));
+            if let Ok(Ok(record)) = record
+                && self.is_own(&record, kind, &record.name)
+                && self.file_name(&record.name) != *file_name
+            {
+                misnamed.push((kind, file_name.clone()));
+            }
+        })?;
+        for (kind, file_name) in misnamed {
+            let path = || self.path_of(kind, &file_name);
+            let file = self.folder(kind, file_name.folder());
+            let file = file.and_then(|folder| folder.open(&file_name.name(), OpenMode::Read));
+            let record = file.and_then(|file| decode(&file));
+            let record = record.map_err(|source| Error::io("read", path(), source))?;
+            let Ok(record) = record else { continue };
+            self.write(kind, &record.name, &record.content)?;
+            self.change(kind, &file_name, MakeDirectory::Never, |folder| {
+                remove_if_there(folder, &file_name.name())?;
+                folder.sync_dir()
+            })?;
+        }
+        Ok(())
+    }
+
     /// Counts the records and measures them, as far as they can be looked at.
     pub(crate) fn sizes(&self) -> Result<RecordSizes> {
         let mut sizes = RecordSizes::default();

@@ -20,7 +20,8 @@ use crate::text::{HEADING, event_line};
 /// event type and the beginning of the payload.
 ///
 /// A read stops at the first event that cannot be read, with exit code 1. The exit code is 4 when there is
-/// nothing of what was asked for; standard error then says what is not there.
+/// nothing of what was asked for; standard error then says what is not there. When the reader of the output
+/// has enough, as `head` has, the read ends, with exit code 1 if damage is known by then.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -16,7 +16,7 @@ use crate::verify::{PrintedFinding, finding_line};
 /// Prints what would be done and changes nothing, unless --yes is given. The log stays as it is: what
 /// does not verify is listed and passed over from then on. Positions that are lost are never given out
 /// again. Restore a backup instead if you have one. A file STORE that is missing is written anew from the
-/// log, and no event is lost.
+/// log, and nothing is lost.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

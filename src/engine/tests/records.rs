@@ -1,10 +1,12 @@
 //! Records beside the log: they change nothing of the log, are checked with it, and end with the store.
 
 use super::{append, edit, open, open_read_only, positions, read_from};
-use crate::engine::{Severity, verify};
+use crate::clock::Clock;
+use crate::engine::{Severity, repair, verify};
 use crate::error::Error;
-use crate::io::MemoryDisk;
+use crate::io::{Disk, MemoryDisk};
 use crate::record::{Record, RecordKind};
+use crate::sidecar::{Sidecar, Writing};
 
 const KIND: RecordKind = RecordKind::Checkpoint;
 
@@ -77,4 +79,22 @@ fn a_record_of_another_store_is_not_taken() {
     assert_ne!(path, other_path);
     other.set_bytes(&other_path, disk.bytes_of(&path).unwrap());
     assert!(matches!(open(&other).sidecar().read(KIND, "mailer").unwrap(), Record::Unusable(_)));
+}
+
+/// Files of records are named by a key that stands in `STORE`: a repair that wrote `STORE` anew, with another
+/// key, once left all of them behind, so that a checkpoint began at the first event again.
+#[test]
+fn records_are_found_again_after_a_repair_has_written_the_identity_anew() {
+    let (disk, path) = with_a_record();
+    let store_id = open(&disk).identity().store_id;
+    Disk::remove(&disk, "STORE").unwrap();
+    // A repair that ended before it wrote the identity has named them by a key that nobody knows.
+    Sidecar::new(disk.clone(), store_id, [9; 16], Writing::Allowed).name_by_key().unwrap();
+    assert!(disk.bytes_of(&path).is_err());
+    repair(&disk, &Clock::system()).unwrap();
+    let engine = open(&disk);
+    assert_eq!(engine.sidecar().read(KIND, "mailer").unwrap().content().unwrap(), "1");
+    engine.close().unwrap();
+    assert_eq!(engine.sizes().unwrap().records.records, 1);
+    assert_eq!(verify(disk).unwrap().findings, []);
 }
