@@ -178,7 +178,7 @@ pub struct Stats {
 /// ```
 /// use annals::{EventStore, ExpectedVersion, FileStore, NewEvent, StreamId};
 ///
-/// # let directory = tempfile::tempdir().map_err(|_| annals::Error::Closed)?;
+/// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("orders");
 /// let store = FileStore::open(&path)?;
 /// let order = StreamId::new("Order", "order-1")?;
@@ -446,7 +446,7 @@ impl FileStore {
     /// ```
     /// use annals::{Commit, ExpectedVersion, FileStore, NewEvent, StreamId};
     ///
-    /// # let directory = tempfile::tempdir().map_err(|_| annals::Error::Closed)?;
+    /// # let directory = tempfile::tempdir().unwrap();
     /// let store = FileStore::open(directory.path().join("meters"))?;
     /// let mut submitted = Vec::new();
     /// for meter in 1..=3 {

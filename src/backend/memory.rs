@@ -20,7 +20,7 @@ use parking_lot::RwLock;
 
 use crate::clock::Clock;
 use crate::engine::Watchers;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{EventId, RecordedEvent};
 use crate::limits::Limits;
 use crate::position::{GlobalPosition, StreamVersion};
@@ -127,7 +127,8 @@ impl EventStore for MemoryStore {
         commit.check(&self.limits)?;
         let mut state = self.state.write();
         let view = CommitView { state: &state, commit: &commit };
-        let firsts = FirstAppends::of(&commit, |_, append| self.hasher.hash_one(&append.stream));
+        let hashes = commit.appends.iter().map(|append| self.hasher.hash_one(&append.stream));
+        let firsts = FirstAppends::of(&commit, hashes)?;
         let Decision { writes, result } = decide(&commit, &firsts, &view)?;
         let recorded_at = self.clock.now().max(state.recorded_until());
         let events = writes.iter().map(|write| record(&commit, *write, recorded_at));
@@ -210,8 +211,10 @@ struct CommitView<'a> {
 
 impl View for CommitView<'_> {
     fn version(&self, append: usize) -> Result<StreamVersion> {
-        let append = self.commit.appends.get(append);
-        Ok(append.map_or(StreamVersion::ZERO, |append| self.state.version(&append.stream)))
+        match self.commit.appends.get(append) {
+            Some(append) => Ok(self.state.version(&append.stream)),
+            None => Err(Error::Internal { invariant: "a decision asks of appends of its commit" }),
+        }
     }
 
     fn event(&self, event_id: EventId) -> Result<Option<RecordedEvent>> {

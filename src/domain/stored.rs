@@ -56,7 +56,7 @@ const LAYOUT: u32 = 1;
 /// #     fn apply(&mut self, event: &CounterEvent) { let CounterEvent::Added(n) = event; self.sum += n; }
 /// # }
 /// # impl Snapshotted for Counter { const SNAPSHOT_VERSION: u32 = 1; }
-/// # let directory = tempfile::tempdir().map_err(|_| annals::Error::Closed)?;
+/// # let directory = tempfile::tempdir().unwrap();
 /// # let path = directory.path().join("counters");
 /// let store = FileStore::open(&path)?;
 /// let snapshots = store.snapshots();

@@ -120,8 +120,11 @@ impl<D: Disk, I: Iterator<Item = Result<GlobalPosition>>> Ahead<D, I> {
         }
         self.located.clear();
         self.taken = 0;
-        let positions = positions.get(..count).unwrap_or_default();
-        if let Err(error) = self.reader.locate_all(positions, &mut self.located) {
+        let invariant = "no more events are looked up ahead than there is room for";
+        let positions = positions.get(..count).ok_or(Error::Internal { invariant });
+        let located =
+            positions.and_then(|positions| self.reader.locate_all(positions, &mut self.located));
+        if let Err(error) = located {
             self.fail(error);
         }
     }

@@ -243,14 +243,17 @@ impl<D: Disk> Appender<D> {
         while let Some(rest) = frames.get_mut(written..).filter(|rest| !rest.is_empty()) {
             let step = match self.fitting(rest) {
                 0 => self.roll_over(rest).map(|()| 0),
-                count => {
-                    let part = rest.get_mut(..count).unwrap_or_default();
-                    self.make_room(part)
+                count => match rest.get_mut(..count) {
+                    Some(part) => self
+                        .make_room(part)
                         .and_then(|()| {
                             self.write_part(part, meanwhile).map_err(FailureKind::Poison)
                         })
-                        .map(|()| count)
-                }
+                        .map(|()| count),
+                    None => Err(FailureKind::Rejected(Error::Internal {
+                        invariant: "no more frames fit into a segment than wait for it",
+                    })),
+                },
             };
             match step {
                 Ok(count) => written += count,
@@ -291,13 +294,13 @@ impl<D: Disk> Appender<D> {
         frames: &mut [QueuedFrame],
         meanwhile: &mut dyn FnMut(),
     ) -> Result<(), PoisonCause> {
-        let (tally, places) = self.pack(frames);
+        let (tally, places) = self.pack(frames).map_err(|error| self.internal(error))?;
         let written = written(frames, &places);
         let end = self.offset + self.buffer.len() as u64;
         let next = frames.last().map_or(self.reader.durable().next(), QueuedFrame::next_position);
         let event_count: usize = frames.iter().map(|queued| queued.frame.event_count()).sum();
         self.write_buffer(end, event_count)?;
-        self.reader.index_written(&written);
+        self.reader.index_written(&written).map_err(|error| self.internal(error))?;
         meanwhile();
         if bugs::on(Bug::PublishedBeforeSync) {
             self.publish(&written, next, end);
@@ -317,7 +320,7 @@ impl<D: Disk> Appender<D> {
 
     /// Stamps frames for the end of the log and puts them into the buffer, one behind the other. Returns
     /// what the segment then holds, and of each frame where its events are and the log goes on.
-    fn pack(&mut self, frames: &mut [QueuedFrame]) -> (Tally, Places) {
+    fn pack(&mut self, frames: &mut [QueuedFrame]) -> Result<(Tally, Places), Error> {
         let durable_upto = self.active.location(self.offset);
         self.buffer.clear();
         let mut tally = self.tally.clone();
@@ -331,7 +334,7 @@ impl<D: Disk> Appender<D> {
                 recorded_at: self.recorded_at,
                 epoch: self.epoch,
             };
-            let crc = queued.frame.stamp(&stamp);
+            let (crc, locations) = queued.frame.stamp(&stamp)?;
             tally.add(queued.first_position, queued.frame.event_count() as u64, crc);
             let last = LastFrame {
                 location,
@@ -342,10 +345,10 @@ impl<D: Disk> Appender<D> {
                 recorded_at: self.recorded_at,
             };
             let resume = last.resume(self.active.header().number, &tally);
-            places.push((queued.frame.event_locations(location), resume));
+            places.push((locations, resume));
             self.buffer.extend_from_slice(queued.frame.as_bytes());
         }
-        (tally, places)
+        Ok((tally, places))
     }
 
     /// Writes the buffer, where it goes on to another page padded with zeros to the end of its last: a page
@@ -373,6 +376,11 @@ impl<D: Disk> Appender<D> {
             return Ok(());
         }
         self.active.file().sync_data().map_err(|source| self.poison("sync", source))
+    }
+
+    #[cold]
+    fn internal(&self, error: Error) -> PoisonCause {
+        PoisonCause::internal(error, self.active.path().clone())
     }
 
     fn poison(&self, operation: &'static str, source: io::Error) -> PoisonCause {

@@ -215,9 +215,9 @@ impl<D: Disk> CommitQueue<D> {
         if decision.writes.len() != prepared.frame.event_count() {
             *prepared = self.prepare(commit, Some(&decision.writes))?;
         }
-        let (mut frame, keys) = mem::take(prepared).finish(&decision.writes);
+        let (mut frame, keys) = mem::take(prepared).finish(&decision.writes)?;
         let first_position = state.next_position;
-        frame.place(first_position, decision.writes.iter().map(|write| write.stream_version));
+        frame.place(first_position, decision.writes.iter().map(|write| write.stream_version))?;
         state.next_position = first_position.advanced_by(decision.writes.len() as u64);
         state.is_unmarked = true;
         if !mem::replace(&mut state.is_mark_due, true) {

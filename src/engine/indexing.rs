@@ -94,8 +94,7 @@ pub(crate) fn add_frame<D: Disk>(
             terms,
         }),
         resume,
-    );
-    Ok(())
+    )
 }
 
 /// Where the events of a frame are, and what they are looked up by.

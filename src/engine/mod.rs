@@ -163,7 +163,8 @@ impl<D: Disk> Engine<D> {
         options: &EngineOptions,
     ) -> Result<Self> {
         let findings = findings(&directory, &walked);
-        let active = walked.segments.last().map(Arc::clone).ok_or(Error::Closed)?;
+        let active = walked.segments.last().map(Arc::clone);
+        let active = active.ok_or(Error::Internal { invariant: "an open log has a segment" })?;
         let reader = Arc::new(reader(&directory, Arc::clone(&index), &walked));
         let sidecar = Arc::new(directory.sidecar(Writing::Allowed));
         let Directory { root, log, identity, lock, .. } = directory;

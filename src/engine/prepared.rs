@@ -94,19 +94,23 @@ impl Prepared {
         if actual > limit {
             return Err(Error::Limit { what: "bytes of a commit", limit, actual });
         }
-        let hash_of =
-            |append: usize, _: &_| keys.heads.get(append).map_or(0, |(head, _)| head.hash().get());
-        let firsts = FirstAppends::of(commit, hash_of);
+        let hashes = keys.heads.iter().map(|(head, _)| head.hash().get());
+        let firsts = FirstAppends::of(commit, hashes)?;
         Ok(Self { frame, keys, firsts })
     }
 
     /// Gives the streams the versions that the commit brings them to, and ends the preparation.
-    pub(crate) fn finish(mut self, writes: &[Write]) -> (PackedFrame, Arc<Keys>) {
+    ///
+    /// # Errors
+    ///
+    /// `Error::Internal` for a write of an append that the commit does not have.
+    pub(crate) fn finish(mut self, writes: &[Write]) -> Result<(PackedFrame, Arc<Keys>)> {
         for write in writes {
-            if let Some((_, version)) = self.keys.heads.get_mut(write.append) {
-                *version = write.stream_version;
+            match self.keys.heads.get_mut(write.append) {
+                Some((_, version)) => *version = write.stream_version,
+                None => return Err(Error::Internal { invariant: "a write is of its commit" }),
             }
         }
-        (self.frame, Arc::new(self.keys))
+        Ok((self.frame, Arc::new(self.keys)))
     }
 }

@@ -134,7 +134,7 @@ impl<D: Disk> Reader<D> {
 
     /// Indexes the events of frames that are about to become durable. Nobody sees them before they are
     /// published.
-    pub(crate) fn index_written(&self, frames: &[Written<'_>]) {
+    pub(crate) fn index_written(&self, frames: &[Written<'_>]) -> Result<()> {
         for frame in frames {
             let positions = (0..).map(|index| frame.first_position.advanced_by(index));
             let places = positions.zip(frame.locations).zip(frame.keys.terms.iter());
@@ -142,8 +142,9 @@ impl<D: Disk> Reader<D> {
                 let location = *location;
                 Entry { position, location, terms }
             });
-            self.index.add(entries, frame.resume);
+            self.index.add(entries, frame.resume)?;
         }
+        Ok(())
     }
 
     /// Makes the events of frames visible that have been indexed and have just become durable: counted
@@ -190,7 +191,9 @@ impl<D: Disk> Reader<D> {
     pub(crate) fn locate(&self, position: GlobalPosition) -> Result<Location> {
         self.index.locate(position)?.ok_or_else(|| match self.known_damage(position) {
             Some(damage) => damage.clone().into(),
-            None => Error::Closed,
+            None => {
+                Error::Internal { invariant: "every durable event that is not lost is indexed" }
+            }
         })
     }
 
@@ -201,7 +204,8 @@ impl<D: Disk> Reader<D> {
         located: &mut Vec<(GlobalPosition, Location)>,
     ) -> Result<()> {
         self.index.locate_all(positions, located);
-        let rest = positions.get(located.len()..).unwrap_or_default();
+        let invariant = "the index gives no more places than it was asked for";
+        let rest = positions.get(located.len()..).ok_or(Error::Internal { invariant })?;
         for position in rest {
             located.push((*position, self.locate(*position)?));
         }
@@ -242,10 +246,10 @@ impl<D: Disk> Reader<D> {
         match before.max_by_key(|one| one.first_lost) {
             Some(damage) => Some(damage.clone().into()),
             None if self.holes.is_between(earlier, position) => None,
-            None => {
-                let location = self.index.locate(position).ok().flatten();
-                Some(self.misplaced(location.unwrap_or_default()))
-            }
+            None => Some(match self.locate(position) {
+                Ok(location) => self.misplaced(location),
+                Err(error) => error,
+            }),
         }
     }
 
@@ -273,10 +277,13 @@ impl<D: Disk> Reader<D> {
 
     /// Returns the error for an event that verifies but is not the one that should be there.
     pub(crate) fn misplaced(&self, location: Location) -> Error {
-        let segment = self.log.segment_at(location);
+        let segment = match self.log.existing_segment_at(location) {
+            Ok(segment) => segment,
+            Err(error) => return error,
+        };
         Damage {
-            file: segment.as_ref().map(|segment| segment.path().clone()).unwrap_or_default(),
-            offset: segment.as_ref().map_or(0, |segment| segment.offset(location)),
+            file: segment.path().clone(),
+            offset: segment.offset(location),
             reason: "another event than expected stands here".to_owned(),
             first_lost: None,
             first_good_after: None,

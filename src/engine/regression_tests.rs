@@ -85,14 +85,16 @@ fn forge(disk: &MemoryDisk, offset: u64, first_position: u64, epoch: u32, durabl
     let header = header_of(disk, 1);
     let mut frame = PackedFrame::new();
     frame.push(&task(), &NewEvent::new("Forged", "x")).unwrap();
-    frame.place(GlobalPosition::new(first_position), [StreamVersion::FIRST]);
-    frame.stamp(&Stamp {
-        signing: header.signing,
-        location: header.base.plus(offset),
-        durable_upto: Location::new(durable_upto),
-        recorded_at: Timestamp::from_micros(5),
-        epoch,
-    });
+    frame.place(GlobalPosition::new(first_position), [StreamVersion::FIRST]).unwrap();
+    frame
+        .stamp(&Stamp {
+            signing: header.signing,
+            location: header.base.plus(offset),
+            durable_upto: Location::new(durable_upto),
+            recorded_at: Timestamp::from_micros(5),
+            epoch,
+        })
+        .unwrap();
     let mut bytes = disk.bytes_of(&segment_file(1)).unwrap();
     let offset = usize::try_from(offset).unwrap();
     bytes[offset..offset + frame.length()].copy_from_slice(frame.as_bytes());

@@ -476,7 +476,8 @@ fn keep_file(root: &impl Disk, name: &str) -> Result<()> {
     };
     const KEPT_BYTES_MAX: u64 = 8 << 20;
     let length = file.len().map_err(failed)?.min(KEPT_BYTES_MAX);
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+    let length = usize::try_from(length).map_err(|_| failed(ErrorKind::FileTooLarge.into()))?;
+    let mut bytes = vec![0; length];
     read_around_errors(&file, &mut bytes, 0);
     keep(root, name, &bytes)
 }
@@ -489,7 +490,7 @@ fn keep(root: &impl Disk, kept_as: &str, bytes: &[u8]) -> Result<()> {
     let name = (0_u64..)
         .map(|attempt| format!("{kept_as}-{attempt}.bin"))
         .find(|name| !taken.contains(name))
-        .unwrap_or_default();
+        .ok_or_else(|| failed(ErrorKind::AlreadyExists.into()))?;
     let file = directory.open(&name, OpenMode::CreateNew).map_err(failed)?;
     file.write_all_at(bytes, 0).map_err(failed)?;
     file.sync_data().map_err(failed)?;

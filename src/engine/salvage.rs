@@ -97,7 +97,8 @@ fn copy<D: Disk>(from: &D, to: &D, name: &str) -> Result<()> {
     let mut offset = 0;
     while offset < length {
         let room = usize::try_from(length - offset).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-        let piece = piece.get_mut(..room).unwrap_or_default();
+        let invariant = "a piece of a file that is copied has room for it";
+        let piece = piece.get_mut(..room).ok_or(Error::Internal { invariant })?;
         if !matches!(source.read_up_to(piece, offset), Ok(read) if read == room) {
             read_around_errors(&source, piece, offset);
         }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::reader::Reader;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::RecordedEvent;
 use crate::format::{
     EVENT_HEADER_BYTES, EventPlace, FRAME_HEADER_BYTES, Location, SEGMENT_HEADER_BYTES, aligned,
@@ -54,7 +54,9 @@ impl<D: Disk> Place<D> {
         if self.window.shared().len() < EVENT_HEADER_BYTES {
             self.take_window(window_bytes)?;
         }
-        let mut length = EventPlace::read(self.window.shared()).length as usize;
+        let place = EventPlace::read(self.window.shared());
+        let place = place.map_err(|fault| self.segment.event_fault(self.event, &fault))?;
+        let mut length = place.length as usize;
         if self.window.shared().len() < length {
             self.window = RecordedEvent::of(self.segment.event_bytes(self.event)?);
             length = self.window.shared().len();
@@ -119,9 +121,9 @@ impl<D: Disk> PositionScan<D> {
             }
         };
         let length = place.verify_event(&mut self.window_bytes)?;
-        match EventPlace::read(place.window.shared()).global_position == self.next {
-            true => Ok(length),
-            false => Err(self.reader.misplaced(place.event)),
+        match EventPlace::read(place.window.shared()) {
+            Ok(own) if own.global_position == self.next => Ok(length),
+            _ => Err(self.reader.misplaced(place.event)),
         }
     }
 
@@ -139,7 +141,8 @@ impl<D: Disk> PositionScan<D> {
         let location = self.reader.locate(self.next)?;
         let segment = self.reader.log().existing_segment_at(location)?;
         let event = segment.event_place(location)?;
-        let offset = segment.offset(location).saturating_sub(event.frame_distance.into());
+        let offset = segment.offset(location).checked_sub(event.frame_distance.into());
+        let offset = offset.ok_or_else(|| self.reader.misplaced(location))?;
         let frame = segment.location(offset);
         let header = segment.frame_header(frame)?;
         match u64::from(header.event_count).checked_sub(event.index.into()) {
@@ -189,7 +192,9 @@ impl<D: Disk> Iterator for PositionScan<D> {
     fn next(&mut self) -> Option<Self::Item> {
         match self.verify_next()? {
             Ok(length) => {
-                let place = self.place.as_mut()?;
+                let Some(place) = &mut self.place else {
+                    return Some(Err(Error::Internal { invariant: "a verified event is at hand" }));
+                };
                 let event = RecordedEvent::of(place.window.shared().slice(..length));
                 place.pass_event(length);
                 Some(Ok(event))

@@ -318,7 +318,7 @@ mod tests {
                 global_position: GlobalPosition::FIRST,
             })
             .collect();
-        let (_, keys) = prepared.finish(&writes);
+        let (_, keys) = prepared.finish(&writes).unwrap();
         staged.add(commit, writes, keys);
         staged.note_versions();
     }

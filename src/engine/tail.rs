@@ -72,7 +72,7 @@ fn keep<D: Disk>(root: &D, segment: &Segment<D::File>, cut: &Cut) -> Result<Path
     let name = (0_u64..)
         .map(|attempt| format!("{:016}-{:010}-{attempt}.bin", cut.segment, cut.start))
         .find(|name| !taken.contains(name))
-        .unwrap_or_default();
+        .ok_or_else(|| failed(std::io::ErrorKind::AlreadyExists.into()))?;
     let path = directory.path().join(&name);
     let file_failed = |source| Error::io("keep cut bytes in", &path, source);
     let file = directory.open(&name, OpenMode::CreateNew).map_err(file_failed)?;

@@ -437,6 +437,22 @@ pub enum Error {
     #[error("the store is closed")]
     Closed,
 
+    /// Something that annals keeps true did not hold: an error in annals, or memory that has changed by itself.
+    ///
+    /// No answer was made up for it. A call that only asks has changed nothing. A commit has written nothing; where
+    /// that can not be told, it is [`OutcomeUnknown`](Self::OutcomeUnknown) with this as its cause, and the store
+    /// takes no more writes.
+    ///
+    /// What to do: report it with the text. Close the store, check it with
+    /// [`FileStore::verify`](crate::FileStore::verify) and open it again.
+    #[error(
+        "internal error: it does not hold that {invariant}; this is a bug of annals, please report it"
+    )]
+    Internal {
+        /// What should have held.
+        invariant: &'static str,
+    },
+
     /// The system refused an operation on a file.
     ///
     /// What to do: mend what the source says; nothing was written by the call that failed.
@@ -464,6 +480,12 @@ pub struct PoisonCause {
 }
 
 impl PoisonCause {
+    /// Takes an error of annals itself for the cause, of writing to a file.
+    #[cold]
+    pub(crate) fn internal(error: Error, path: PathBuf) -> Self {
+        Self { operation: "write to", path, source: io::Error::other(error) }
+    }
+
     /// Takes an error of preparing to write for the cause.
     pub(crate) fn of(error: Error, log: &std::path::Path) -> Self {
         match error {

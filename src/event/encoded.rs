@@ -15,7 +15,7 @@ use super::layout::{
     HAS_OCCURRED_AT, HAS_TAGS, HAS_TENANT, KNOWN_EVENT_FLAGS, TENANT_IS_UUID,
 };
 use super::{ContentType, NewEvent, TAG_SEPARATOR, encoded_metadata, joined_tags};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::stream::{
     IdRef, StreamId, are_plain_lines, canonical_uuid, check_text, is_aggregate_type, is_plain,
@@ -66,12 +66,14 @@ pub(crate) fn encode(bytes: &mut Vec<u8>, stream: &StreamId, event: &NewEvent) -
     let metadata = encoded_metadata(&event.metadata)?;
     bytes.resize(start + EVENT_HEADER.size, 0);
     let flags = append_optional_parts(bytes, stream, event);
-    append_section(bytes, TAGS_WIDTH, joined_tags(&event.tags).as_bytes());
-    append_section(bytes, METADATA_WIDTH, &metadata);
+    append_section::<TAGS_WIDTH>(bytes, joined_tags(&event.tags).as_bytes());
+    append_section::<METADATA_WIDTH>(bytes, &metadata);
     bytes.extend_from_slice(&event.payload);
 
     let id_length = id_bytes(&stream.aggregate_id().as_ref(), <[u8]>::len);
-    let Some(own) = bytes.get_mut(start..) else { return Ok(()) };
+    let Some(own) = bytes.get_mut(start..) else {
+        return Err(Error::Internal { invariant: "an event is encoded behind what is there" });
+    };
     EVENT_LENGTH.put(own, own.len() as u64);
     EVENT_FLAGS.put(own, flags.into());
     EVENT_AGGREGATE_TYPE_LENGTH.put(own, stream.aggregate_type().len() as u64);
@@ -116,7 +118,7 @@ fn append_optional_parts(bytes: &mut Vec<u8>, stream: &StreamId, event: &NewEven
     bytes.extend_from_slice(event.event_type.as_bytes());
     for id in [tenant, actor].into_iter().flatten() {
         if let IdRef::Text(text) = id {
-            append_length(bytes, ID_WIDTH, text.len());
+            append_length::<ID_WIDTH>(bytes, text.len());
         }
         id_bytes(&id, |id| bytes.extend_from_slice(id));
     }
@@ -124,15 +126,15 @@ fn append_optional_parts(bytes: &mut Vec<u8>, stream: &StreamId, event: &NewEven
 }
 
 /// Appends a part with its length before it, unless it is empty and so has no flag.
-fn append_section(bytes: &mut Vec<u8>, width: usize, section: &[u8]) {
+fn append_section<const WIDTH: usize>(bytes: &mut Vec<u8>, section: &[u8]) {
     if !section.is_empty() {
-        append_length(bytes, width, section.len());
+        append_length::<WIDTH>(bytes, section.len());
         bytes.extend_from_slice(section);
     }
 }
 
-fn append_length(bytes: &mut Vec<u8>, width: usize, length: usize) {
-    bytes.extend_from_slice((length as u64).to_le_bytes().get(..width).unwrap_or_default());
+fn append_length<const WIDTH: usize>(bytes: &mut Vec<u8>, length: usize) {
+    bytes.extend((length as u64).to_le_bytes().into_iter().take(WIDTH));
 }
 
 fn id_bytes<T>(id: &IdRef<'_>, take: impl FnOnce(&[u8]) -> T) -> T {

@@ -41,15 +41,15 @@ pub(crate) struct EventPlace {
 impl EventPlace {
     /// Reads the place from an event header that has not been verified.
     #[inline]
-    pub(crate) fn read(header: &[u8]) -> Self {
-        let header = header.get(..EVENT_HEADER.size).unwrap_or(&[0; EVENT_HEADER.size]);
-        Self {
+    pub(crate) fn read(header: &[u8]) -> Result<Self, Fault> {
+        let header = header.get(..EVENT_HEADER.size).ok_or(Fault::Short)?;
+        Ok(Self {
             length: EVENT_LENGTH.get_u32(header),
             frame_distance: EVENT_FRAME_DISTANCE.get_u32(header),
             index: EVENT_INDEX.get_u16(header),
             global_position: GlobalPosition::new(EVENT_GLOBAL_POSITION.get(header)),
             recorded_at: Timestamp::from_micros(EVENT_RECORDED_AT.get_i64(header)),
-        }
+        })
     }
 }
 
@@ -82,40 +82,43 @@ pub(super) fn place(
 }
 
 /// Sets the commit time of a placed event and its checksum, and returns that; `own` is the event without
-/// padding.
+/// padding. Returns none for bytes that are too few for an event.
 pub(super) fn stamp(
     own: &mut [u8],
     recorded_at: Timestamp,
     signing: Signing,
     location: Location,
-) -> u32 {
+) -> Option<u32> {
     EVENT_RECORDED_AT.put(own, recorded_at.as_micros().cast_unsigned());
-    let crc = hash(own, signing.order()) ^ signing.signature(location);
+    let crc = hash(own, signing.order())? ^ signing.signature(location);
     EVENT_CRC.put(own, crc.into());
-    crc
+    Some(crc)
 }
 
 /// Tells whether the checksum of an event matches; `own` is the event without padding.
 #[inline(always)]
 pub(super) fn verifies(own: &[u8], signing: Signing, location: Location) -> bool {
-    let crc = hash(own, signing.order()) ^ signing.signature(location);
-    own.len() >= EVENT_HEADER.size && crc == EVENT_CRC.get_u32(own)
+    let crc = hash(own, signing.order());
+    crc.is_some_and(|crc| crc ^ signing.signature(location) == EVENT_CRC.get_u32(own))
 }
 
-/// Hashes everything of an event but the checksum itself. The hasher is made without asking the processor
-/// again for what it can do.
+/// Hashes everything of an event but the checksum itself; returns none for bytes that are too few for an
+/// event. The hasher is made without asking the processor again for what it can do.
 #[inline(always)]
-fn hash(own: &[u8], order: HashOrder) -> u32 {
+fn hash(own: &[u8], order: HashOrder) -> Option<u32> {
     static NEW: LazyLock<Hasher> = LazyLock::new(Hasher::new);
+    if own.len() < EVENT_HEADER.size {
+        return None;
+    }
     let mut hasher = NEW.clone();
     match order {
-        HashOrder::InOrder => hasher.update(own.get(EVENT_LENGTH.offset..).unwrap_or_default()),
+        HashOrder::InOrder => hasher.update(own.get(EVENT_LENGTH.offset..)?),
         HashOrder::BodyFirst => {
-            hasher.update(own.get(EVENT_ID.offset..).unwrap_or_default());
-            hasher.update(own.get(EVENT_LENGTH.offset..EVENT_ID.offset).unwrap_or_default());
+            hasher.update(own.get(EVENT_ID.offset..)?);
+            hasher.update(own.get(EVENT_LENGTH.offset..EVENT_ID.offset)?);
         }
     }
-    hasher.finalize()
+    Some(hasher.finalize())
 }
 
 pub(super) fn crc_of(own: &[u8]) -> u32 {
@@ -159,7 +162,7 @@ pub(crate) fn decode_first(
     signing: Signing,
     location: Location,
 ) -> Result<RecordedEvent, Fault> {
-    let length = EventPlace::read(own).length as usize;
+    let length = EventPlace::read(own)?.length as usize;
     if own.len() < length {
         return Err(Fault::Short);
     }

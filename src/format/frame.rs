@@ -20,9 +20,9 @@ use super::layout::{
 };
 use super::{EVENT_HEADER_BYTES, EventPlace, Fault, Location, Signing, aligned, is_zero};
 use crate::bugs::{self, Bug};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::{NewEvent, RecordedEvent, encode};
-use crate::few::{Few, few};
+use crate::few::Few;
 use crate::limits::COMMIT_BYTES_MAX;
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::stream::StreamId;
@@ -152,7 +152,7 @@ impl PackedFrame {
         let mut frame = Self::new();
         let flags = if kind == FrameKind::Closed { FRAME_CLOSED } else { 0 };
         FRAME_FLAGS.put(&mut frame.bytes, flags.into());
-        frame.place(next_position, []);
+        frame.place_header(next_position);
         frame
     }
 
@@ -191,36 +191,43 @@ impl PackedFrame {
     }
 
     /// Sets the position of the first event and the version of every event.
+    ///
+    /// # Errors
+    ///
+    /// `Error::Internal` unless there is one version for each event that was pushed.
     pub(crate) fn place(
         &mut self,
         first_position: GlobalPosition,
         versions: impl IntoIterator<Item = StreamVersion>,
-    ) {
+    ) -> Result<()> {
+        self.place_header(first_position);
+        let mut at = FRAME_HEADER.size;
+        for (index, version) in versions.into_iter().enumerate() {
+            let own = self.bytes.get_mut(at..).ok_or_else(holds_its_events)?;
+            let length = padded_length(own).map_err(|_| holds_its_events())?;
+            event::place(own, version, first_position.advanced_by(index as u64), at, index);
+            at += length;
+        }
+        match at == self.bytes.len() {
+            true => Ok(()),
+            false => Err(holds_its_events()),
+        }
+    }
+
+    fn place_header(&mut self, first_position: GlobalPosition) {
         let length = self.bytes.len() as u64;
         FRAME_LENGTH.put(&mut self.bytes, length);
         FRAME_FIRST_POSITION.put(&mut self.bytes, first_position.get());
         FRAME_EVENT_COUNT.put(&mut self.bytes, self.event_count as u64);
-        let mut at = FRAME_HEADER.size;
-        for (index, version) in versions.into_iter().enumerate() {
-            let Some(own) = self.bytes.get_mut(at..) else { return };
-            event::place(own, version, first_position.advanced_by(index as u64), at, index);
-            at += padded_length(own);
-        }
     }
 
-    /// Returns the locations of the events of a frame that stands at a location.
-    pub(crate) fn event_locations(&self, location: Location) -> Few<Location> {
-        let mut at = FRAME_HEADER.size;
-        let next = |_| {
-            let here = location.plus(at as u64);
-            at += padded_length(self.bytes.get(at..).unwrap_or_default());
-            here
-        };
-        few((0..self.event_count).map(next))
-    }
-
-    /// Computes every checksum for one place in the log, and returns that of the frame.
-    pub(crate) fn stamp(&mut self, stamp: &Stamp) -> u32 {
+    /// Computes every checksum for one place in the log. Returns that of the frame, and where its events then
+    /// are.
+    ///
+    /// # Errors
+    ///
+    /// `Error::Internal` when an event that was pushed is not there.
+    pub(crate) fn stamp(&mut self, stamp: &Stamp) -> Result<(u32, Few<Location>)> {
         let durable_upto = match stamp {
             stamp if bugs::on(Bug::DurableUptoTooFar) => stamp.location,
             _ if bugs::on(Bug::DurableUptoMissing) => Location::default(),
@@ -230,24 +237,35 @@ impl PackedFrame {
         FRAME_RECORDED_AT.put(&mut self.bytes, stamp.recorded_at.as_micros().cast_unsigned());
         FRAME_EPOCH.put(&mut self.bytes, stamp.epoch.into());
         let mut hasher = Hasher::new();
-        hasher.update(self.bytes.get(FRAME_LENGTH.offset..FRAME_HEADER.size).unwrap_or_default());
+        hasher.update(
+            self.bytes.get(FRAME_LENGTH.offset..FRAME_HEADER.size).ok_or_else(holds_its_events)?,
+        );
         let mut at = FRAME_HEADER.size;
+        let mut locations = Few::with_capacity(self.event_count);
         for _ in 0..self.event_count {
-            let length = EventPlace::read(self.bytes.get(at..).unwrap_or_default()).length as usize;
-            let Some(own) = self.bytes.get_mut(at..at + length) else { return 0 };
-            let crc =
-                event::stamp(own, stamp.recorded_at, stamp.signing, stamp.location.plus(at as u64));
-            hasher.update(&crc.to_le_bytes());
-            at += padded_length(own);
+            let rest = self.bytes.get_mut(at..).ok_or_else(holds_its_events)?;
+            let length = EventPlace::read(rest).map_err(|_| holds_its_events())?.length as usize;
+            let own = rest.get_mut(..length).ok_or_else(holds_its_events)?;
+            let location = stamp.location.plus(at as u64);
+            let crc = event::stamp(own, stamp.recorded_at, stamp.signing, location);
+            hasher.update(&crc.ok_or_else(holds_its_events)?.to_le_bytes());
+            locations.push(location);
+            at += aligned(length);
         }
         let crc = hasher.finalize() ^ stamp.signing.signature(stamp.location);
         FRAME_CRC.put(&mut self.bytes, crc.into());
-        crc
+        Ok((crc, locations))
     }
 }
 
-fn padded_length(own: &[u8]) -> usize {
-    aligned(EventPlace::read(own).length as usize)
+/// Returns the error for a frame that would record its events at wrong places, or with wrong checksums.
+#[cold]
+fn holds_its_events() -> Error {
+    Error::Internal { invariant: "a frame holds the events that were pushed, each with a version" }
+}
+
+fn padded_length(own: &[u8]) -> Result<usize, Fault> {
+    Ok(aligned(EventPlace::read(own)?.length as usize))
 }
 
 /// A frame that verifies, in shared bytes.
@@ -294,7 +312,7 @@ impl Frame {
     fn verify_events(&self) -> Result<(), Fault> {
         let mut hasher = Hasher::new();
         let rest = FRAME_LENGTH.offset..FRAME_HEADER.size;
-        hasher.update(self.bytes.get(rest).unwrap_or_default());
+        hasher.update(self.bytes.get(rest).ok_or(Fault::Short)?);
         let mut at = FRAME_HEADER.size;
         for index in 0..self.header.event_count {
             let own = self.event_bytes(at, index)?;
@@ -337,18 +355,19 @@ impl Frame {
 
     /// Returns the event at an offset of the frame, without padding, if its header agrees.
     fn event_bytes(&self, at: usize, index: u16) -> Result<&[u8], Fault> {
-        let rest = self.bytes.get(at..).unwrap_or_default();
-        if rest.len() < EVENT_HEADER_BYTES {
-            return Err(Fault::Short);
-        }
-        let place = EventPlace::read(rest);
+        let rest = self.bytes.get(at..).ok_or(Fault::Short)?;
+        let place = EventPlace::read(rest)?;
         let position = self.header.first_position.advanced_by(index.into());
         if (place.index, place.frame_distance as usize) != (index, at)
             || (place.global_position, place.recorded_at) != (position, self.header.recorded_at)
         {
             return Err(Fault::Invalid("place of an event"));
         }
-        rest.get(..place.length as usize).ok_or(Fault::Short)
+        let own = rest.get(..place.length as usize).ok_or(Fault::Short)?;
+        match own.len() < EVENT_HEADER_BYTES {
+            true => Err(Fault::Short),
+            false => Ok(own),
+        }
     }
 
     pub(crate) fn header(&self) -> &FrameHeader {
@@ -364,12 +383,11 @@ impl Frame {
     /// event that breaks the rules, since the checksums hold.
     pub(crate) fn events(&self) -> impl Iterator<Item = Result<(Location, RecordedEvent), Fault>> {
         let mut at = FRAME_HEADER.size;
-        (0..self.header.event_count).map(move |_| {
-            let length = EventPlace::read(self.bytes.get(at..).unwrap_or_default()).length as usize;
-            let end = at.saturating_add(length).min(self.bytes.len());
+        (0..self.header.event_count).map(move |index| {
+            let length = self.event_bytes(at, index)?.len();
             let location = self.location.plus(at as u64);
-            let own = self.bytes.slice(at.min(end)..end);
-            at = aligned(end);
+            let own = self.bytes.slice(at..at + length);
+            at = aligned(at + length);
             event::check_parts(&own)?;
             Ok((location, RecordedEvent::of(own)))
         })
@@ -388,7 +406,7 @@ pub(crate) fn signing_for(bytes: &Bytes, location: Location) -> Option<Signing> 
     for _ in 0..header.event_count {
         let own = bytes.get(at..).filter(|own| own.len() >= EVENT_HEADER_BYTES)?;
         hasher.update(&event::crc_of(own).to_le_bytes());
-        at = at.checked_add(padded_length(own))?;
+        at = at.checked_add(padded_length(own).ok()?)?;
     }
     Some(Signing::of_signature(hasher.finalize() ^ header.crc, location))
 }

@@ -134,14 +134,17 @@ pub(crate) fn decode_lost(bytes: &[u8], store_id: Uuid) -> Result<Vec<Hole>, Fau
     if checked.get(..LOST_MAGIC.len()) != Some(&LOST_MAGIC) {
         return Err(Fault::Magic);
     }
+    if checked.len() < LOST_STORE_ID.offset {
+        return Err(Fault::Short);
+    }
     if crc32fast::hash(checked) != u32::from_le_bytes(*crc) {
         return Err(Fault::Checksum);
     }
     check_version(LOST_VERSION.get_u32(checked), LOST_FLAGS.get_u32(checked), 0)?;
+    let entries = checked.get(LOST_HEADER.size..).ok_or(Fault::Short)?;
     if Uuid::from_bytes(LOST_STORE_ID.get_16(checked)) != store_id {
         return Err(Fault::Invalid("store id"));
     }
-    let entries = checked.get(LOST_HEADER.size..).unwrap_or_default();
     let count = entries.len() / HOLE.size;
     let is_whole = entries.len().is_multiple_of(HOLE.size)
         && count as u64 == LOST_HOLE_COUNT.get(checked)

@@ -29,10 +29,10 @@ pub(crate) use lost::{HOLES_MAX, Hole, HoleKind, LOST_FILE_BYTES_MAX, decode_los
 pub(crate) use record::{RECORD_FILE_BYTES_MAX, RecordFile};
 pub(crate) use run::{
     BUCKET_BYTES, BUCKET_ENTRIES_MAX, BlockBuilder, Bucket, FILTER_BLOCK_BYTES, Found,
-    LIST_COUNT_BYTES, POSTING_BLOCK_BYTES, RUN_PAGE_BYTES, Reference, Resume, RunHeader,
-    SHORT_LIST_OFFSETS_END, block_start, decode_block, decode_location, decode_short_list,
-    encode_bucket, encode_list_counts, encode_location, filter_bits, filter_may_hold, list_counts,
-    range_of, share_of,
+    LIST_COUNT_BYTES, POSTING_BLOCK_BYTES, POSTING_BLOCK_HEADER_BYTES, RUN_PAGE_BYTES, Reference,
+    Resume, RunHeader, SHORT_LIST_OFFSETS_END, block_start, decode_block, decode_location,
+    decode_short_list, encode_bucket, encode_list_counts, encode_location, filter_bits,
+    filter_may_hold, list_counts, range_of, share_of,
 };
 pub(crate) use segment::{Footer, SegmentHeader};
 pub(crate) use signing::{HashOrder, Signing};

@@ -72,7 +72,8 @@ impl RecordFile {
             return Err(Fault::Invalid("length"));
         }
         let content_start = usize::try_from(content_start).map_err(|_| Fault::Invalid("length"))?;
-        let name = checked.get(RECORD_HEADER.size..content_start).unwrap_or_default();
+        let name = checked.get(RECORD_HEADER.size..content_start);
+        let name = name.ok_or(Fault::Invalid("length"))?;
         let name = str::from_utf8(name).map_err(|_| Fault::Invalid("name"))?;
         Ok(Self {
             store_id: Uuid::from_bytes(RECORD_STORE_ID.get_16(checked)),

@@ -151,7 +151,7 @@ impl RunHeader {
             return Err(Fault::Checksum);
         }
         check_version(RUN_VERSION.get_u32(bytes), RUN_FLAGS.get_u32(bytes), 0)?;
-        if !is_zero(bytes.get(RUN_RESERVED.offset..RUN_CRC.offset).unwrap_or_default()) {
+        if !is_zero(bytes.get(RUN_RESERVED.offset..RUN_CRC.offset).ok_or(Fault::Short)?) {
             return Err(Fault::Invalid("reserved part"));
         }
         let position = |number| GlobalPosition::new(number);
@@ -330,8 +330,8 @@ pub(crate) struct Bucket<'a> {
 
 impl<'a> Bucket<'a> {
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, Fault> {
+        let (entries, _) = bytes.get(BUCKET_HEADER.size..).ok_or(Fault::Short)?.as_chunks();
         let count = usize::from(BUCKET_ENTRY_COUNT.get_u16(bytes));
-        let (entries, _) = bytes.get(BUCKET_HEADER.size..).unwrap_or_default().as_chunks();
         let entries = entries.get(..count).ok_or(Fault::Invalid("entry count"))?;
         Ok(Self { entries, goes_on: BUCKET_FLAGS.get(bytes) & BUCKET_GOES_ON != 0 })
     }
@@ -380,17 +380,16 @@ pub(crate) enum Found {
     Nowhere,
 }
 
+const _: () = assert!(ENTRY_BYTES == 16);
+
 fn hash_of(entry: &[u8; ENTRY_BYTES]) -> u64 {
-    number_at(entry, 0)
+    let [a, b, c, d, e, f, g, h, ..] = *entry;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 fn reference_of(entry: &[u8; ENTRY_BYTES]) -> u64 {
-    number_at(entry, 8)
-}
-
-fn number_at(entry: &[u8; ENTRY_BYTES], at: usize) -> u64 {
-    let bytes = entry.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
-    u64::from_le_bytes(bytes.unwrap_or_default())
+    let [.., a, b, c, d, e, f, g, h] = *entry;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// A block of postings that is being filled.
@@ -402,6 +401,9 @@ pub(crate) struct BlockBuilder {
     rank: u32,
     count: u16,
 }
+
+/// Bytes of a block of postings before its postings.
+pub(crate) const POSTING_BLOCK_HEADER_BYTES: u64 = POSTING_BLOCK.size as u64;
 
 /// Bytes of the longest varint of 32 bits.
 const VARINT_BYTES_MAX: usize = 5;
@@ -440,14 +442,15 @@ impl BlockBuilder {
 }
 
 /// Returns the first posting of a block and how many stand before it.
-pub(crate) fn block_start(bytes: &[u8]) -> (u32, u32) {
-    (BLOCK_FIRST.get_u32(bytes), BLOCK_RANK.get_u32(bytes))
+pub(crate) fn block_start(bytes: &[u8]) -> Result<(u32, u32), Fault> {
+    let header = bytes.get(..POSTING_BLOCK.size).ok_or(Fault::Short)?;
+    Ok((BLOCK_FIRST.get_u32(header), BLOCK_RANK.get_u32(header)))
 }
 
 /// Decodes a block of postings.
 pub(crate) fn decode_block(bytes: &[u8]) -> Result<Vec<u32>, Fault> {
+    let mut rest = bytes.get(POSTING_BLOCK.size..).ok_or(Fault::Short)?;
     let count = usize::from(BLOCK_COUNT.get_u16(bytes));
-    let mut rest = bytes.get(POSTING_BLOCK.size..).unwrap_or_default();
     let mut posting = BLOCK_FIRST.get_u32(bytes);
     let mut postings = Vec::with_capacity(count.min(POSTING_BLOCK_BYTES));
     postings.push(posting);
@@ -474,12 +477,12 @@ fn take_varint(rest: &mut &[u8]) -> Option<u32> {
 }
 
 /// Returns the two counts of a list: of its postings and of its blocks.
-pub(crate) fn list_counts(bytes: &[u8]) -> (u32, u32) {
-    let number = |at: usize| {
-        let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-        u32::from_le_bytes(bytes.unwrap_or_default())
-    };
-    (number(0), number(4))
+pub(crate) fn list_counts(bytes: &[u8]) -> Result<(u32, u32), Fault> {
+    let (counts, _) = bytes.as_chunks();
+    match counts {
+        [postings, blocks, ..] => Ok((u32::from_le_bytes(*postings), u32::from_le_bytes(*blocks))),
+        _ => Err(Fault::Short),
+    }
 }
 
 /// Encodes the two counts of a list.
@@ -493,9 +496,9 @@ pub(crate) fn encode_list_counts(postings: u32, blocks: u32) -> [u8; LIST_COUNT_
 
 /// Decodes postings of four bytes.
 pub(crate) fn decode_short_list(bytes: &[u8]) -> Result<Vec<u32>, Fault> {
-    let (postings, _) = bytes.as_chunks();
+    let (postings, rest) = bytes.as_chunks();
     let postings: Vec<_> = postings.iter().map(|posting| u32::from_le_bytes(*posting)).collect();
-    match postings.is_sorted_by(|one, next| one < next) {
+    match rest.is_empty() && postings.is_sorted_by(|one, next| one < next) {
         true => Ok(postings),
         false => Err(Fault::Invalid("short list")),
     }
@@ -509,13 +512,13 @@ pub(crate) fn encode_location(location: Location, base: Location, width: u32) ->
     }
 }
 
-/// Decodes a location.
+/// Decodes a location of four or eight bytes.
 #[inline]
-pub(crate) fn decode_location(bytes: &[u8], base: Location) -> Location {
-    match (bytes.first_chunk(), bytes.first_chunk()) {
-        (Some(wide), _) => Location::new(u64::from_le_bytes(*wide)),
-        (None, Some(narrow)) => base.plus(u64::from(u32::from_le_bytes(*narrow)) * 8),
-        (None, None) => base,
+pub(crate) fn decode_location(bytes: &[u8], base: Location) -> Result<Location, Fault> {
+    match (bytes.try_into(), bytes.try_into()) {
+        (Ok(wide), _) => Ok(Location::new(u64::from_le_bytes(wide))),
+        (_, Ok(narrow)) => Ok(base.plus(u64::from(u32::from_le_bytes(narrow)) * 8)),
+        _ => Err(Fault::Short),
     }
 }
 
@@ -538,7 +541,7 @@ pub(crate) fn filter_bits(hash: u64) -> [u64; 8] {
     words
 }
 
-/// Tells whether a filter block may hold a hash.
+/// Tells whether a filter block may hold a hash. Where a block has too few bytes, it may hold any.
 pub(crate) fn filter_may_hold(block: &[u8], hash: u64) -> bool {
     let (words, _) = block.as_chunks();
     words

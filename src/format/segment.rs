@@ -59,8 +59,8 @@ impl SegmentHeader {
         }
         let (version, flags) = (SEGMENT_VERSION.get_u32(bytes), SEGMENT_FLAGS.get_u32(bytes));
         check_version(version, flags, SEGMENT_EVENTS_IN_ORDER)?;
-        let reserved = bytes.get(SEGMENT_RESERVED.offset..SEGMENT_CRC.offset).unwrap_or_default();
-        if !is_zero(reserved) {
+        let reserved = bytes.get(SEGMENT_RESERVED.offset..SEGMENT_CRC.offset);
+        if !is_zero(reserved.ok_or(Fault::Short)?) {
             return Err(Fault::Invalid("reserved part"));
         }
         let header = Self::fields(bytes);

@@ -45,12 +45,15 @@ impl StoreFile {
         if is_checked && crc32fast::hash(checked) != u32::from_le_bytes(*crc) {
             return Err(Fault::Checksum);
         }
+        if checked.len() < STORE_ID.offset {
+            return Err(Fault::Short);
+        }
         check_version(STORE_VERSION.get_u32(bytes), STORE_FLAGS.get_u32(bytes), 0)?;
         if bytes.len() != STORE.size {
             return Err(Fault::Invalid("length"));
         }
-        let reserved = bytes.get(STORE_RESERVED.offset..STORE_CRC.offset).unwrap_or_default();
-        if !is_zero(reserved) {
+        let reserved = bytes.get(STORE_RESERVED.offset..STORE_CRC.offset);
+        if !is_zero(reserved.ok_or(Fault::Short)?) {
             return Err(Fault::Invalid("reserved part"));
         }
         Ok(Self {

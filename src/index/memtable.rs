@@ -8,6 +8,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use parking_lot::RwLock;
 
 use super::term::{EventTerms, TermHash};
+use crate::error::Error;
 use crate::format::{IdTimes, Location, Resume};
 use crate::position::GlobalPosition;
 
@@ -79,7 +80,15 @@ impl Slots {
 
 impl Memtable {
     /// Adds the events of a frame, which follow the last one.
-    pub(crate) fn add<'a>(&self, entries: impl IntoIterator<Item = Entry<'a>>, resume: Resume) {
+    ///
+    /// # Errors
+    ///
+    /// `Error::Internal` when one does not follow the one before: it would be looked up elsewhere.
+    pub(crate) fn add<'a>(
+        &self,
+        entries: impl IntoIterator<Item = Entry<'a>>,
+        resume: Resume,
+    ) -> Result<(), Error> {
         let mut tables = self.tables.write();
         let tables = &mut *tables;
         for Entry { position, location, terms } in entries {
@@ -87,7 +96,9 @@ impl Memtable {
                 tables.first = position;
             }
             let distance = position.distance_from(tables.first);
-            let Ok(slot) = u32::try_from(distance) else { return };
+            let follows = distance == tables.locations.len() as u64 && position >= tables.first;
+            let slot =
+                u32::try_from(distance).ok().filter(|_| follows).ok_or_else(does_not_follow)?;
             tables.locations.push(location);
             tables.id_times.add(terms.id_time);
             for term in terms.hashes {
@@ -102,6 +113,7 @@ impl Memtable {
             }
         }
         tables.resume = Some(resume);
+        Ok(())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -161,6 +173,11 @@ impl Memtable {
     pub(crate) fn postings<T>(&self, term: TermHash, ask: impl FnOnce(&[u32]) -> T) -> T {
         ask(self.tables.read().postings.get(&term).map(Slots::as_slice).unwrap_or_default())
     }
+}
+
+#[cold]
+fn does_not_follow() -> Error {
+    Error::Internal { invariant: "the events of a memtable follow each other, up to 2^32" }
 }
 
 /// For tables of terms, which are hashed already.

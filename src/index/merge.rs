@@ -122,9 +122,8 @@ fn rest_after(worked: Duration, unchanged: Duration, runs: usize) -> Duration {
 
 /// Writes a memtable as a run.
 pub(crate) fn write_table<D: Disk>(disk: &D, store_id: Uuid, table: &Memtable) -> io::Result<()> {
-    table.with(|tables| match tables.resume {
-        Some(resume) if !tables.locations.is_empty() => {
-            let base = tables.locations.first().copied().unwrap_or_default();
+    table.with(|tables| match (tables.resume, tables.locations.first().copied()) {
+        (Some(resume), Some(base)) => {
             let plan = Plan {
                 store_id,
                 first_position: tables.first,

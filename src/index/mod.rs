@@ -182,9 +182,17 @@ impl<D: Disk> Index<D> {
 
     /// Adds the events of a frame, for which there must be room. Positions between the last ones and
     /// these are lost: a part covers no gap.
-    pub(crate) fn add<'a>(&self, entries: impl IntoIterator<Item = Entry<'a>>, resume: Resume) {
+    ///
+    /// # Errors
+    ///
+    /// `Error::Internal` when the events do not follow each other.
+    pub(crate) fn add<'a>(
+        &self,
+        entries: impl IntoIterator<Item = Entry<'a>>,
+        resume: Resume,
+    ) -> Result<()> {
         let mut entries = entries.into_iter().peekable();
-        let Some(first) = entries.peek().map(|first| first.position) else { return };
+        let Some(first) = entries.peek().map(|first| first.position) else { return Ok(()) };
         let last = self.parts().active.last_position();
         if last > GlobalPosition::ZERO && last.next() < first {
             self.change(|parts| {
@@ -192,7 +200,7 @@ impl<D: Disk> Index<D> {
                 parts.sealed.push(Part::Table(before));
             });
         }
-        self.parts().active.add(entries, resume);
+        self.parts().active.add(entries, resume)
     }
 
     /// Sees to it that `count` events have room in the active memtable, or that it is empty. Returns
@@ -360,7 +368,8 @@ impl<D: Disk> Index<D> {
     /// Makes parts from the log for the events behind `from` up to `last`: one run, or tables in
     /// memory where nothing may be written.
     fn make_again(&self, from: Option<Resume>, last: GlobalPosition) -> Result<Vec<Part<D>>> {
-        let Some(log) = self.log.get() else { return Err(Error::Closed) };
+        let invariant = "the index knows the log before it makes a part of it again";
+        let log = self.log.get().ok_or(Error::Internal { invariant })?;
         let mut parts = Vec::new();
         let mut table = Arc::new(Memtable::default());
         log.frames(from, last, &mut |places, terms, resume| {
@@ -377,8 +386,7 @@ impl<D: Disk> Index<D> {
                 location: *location,
                 terms,
             });
-            table.add(entries, resume);
-            Ok(())
+            table.add(entries, resume)
         })?;
         if table.len() > 0 {
             parts.push(self.settle(table)?);

@@ -220,7 +220,8 @@ impl<D: Disk> Postings<D> {
         number: usize,
         run: &Run<D::File>,
     ) -> Result<Option<&mut List>, (usize, Unusable)> {
-        let Some(slot) = self.found.get_mut(number) else { return Ok(None) };
+        let no_slot = || (number, Unusable("it came after the question".to_owned()));
+        let slot = self.found.get_mut(number).ok_or_else(no_slot)?;
         if slot.is_none() {
             *slot = Some(match run.may_hold_id(self.id_time) {
                 true => run.find(self.term).map_err(|fault| (number, fault))?,
@@ -260,9 +261,13 @@ fn list_at_rank<F: DiskFile>(
     rank: u64,
 ) -> Result<(u64, Option<u32>), Unusable> {
     let count = list.count(run)?;
-    let own = u32::try_from(rank).ok().filter(|rank| *rank < count);
-    let found = own.map(|own| list.at_rank(run, own)).transpose()?;
-    Ok((count.into(), found.flatten()))
+    let Some(own) = u32::try_from(rank).ok().filter(|rank| *rank < count) else {
+        return Ok((count.into(), None));
+    };
+    match list.at_rank(run, own)? {
+        Some(found) => Ok((count.into(), Some(found))),
+        None => Err(Unusable("a list has fewer postings than it says".to_owned())),
+    }
 }
 
 /// Returns how many postings a table has, and the one at a rank.

@@ -6,7 +6,6 @@
 //! signal. A run whose bytes fail anything, or cannot be read, is [`Unusable`]: it is dropped and made
 //! again from the log. What the system refuses for other reasons drops none ([`NotOpened`]).
 
-use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,8 +16,9 @@ use super::term::TermHash;
 use crate::bugs::{self, Bug};
 use crate::format::{
     BUCKET_BYTES, Bucket, FILTER_BLOCK_BYTES, Fault, Found, IdTime, LIST_COUNT_BYTES, Location,
-    POSTING_BLOCK_BYTES, RUN_PAGE_BYTES, Reference, RunHeader, block_start, decode_block,
-    decode_location, decode_short_list, filter_may_hold, list_counts, range_of, share_of,
+    POSTING_BLOCK_BYTES, POSTING_BLOCK_HEADER_BYTES, RUN_PAGE_BYTES, Reference, RunHeader,
+    block_start, decode_block, decode_location, decode_short_list, filter_may_hold, list_counts,
+    range_of, share_of,
 };
 use crate::io::{Disk, DiskFile, OpenMode, Piece, ViewedFile};
 use crate::position::GlobalPosition;
@@ -61,14 +61,9 @@ pub(crate) fn is_unfinished(file_name: &str) -> bool {
 }
 
 /// Why a run can not be used.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub(crate) struct Unusable(pub(crate) String);
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 impl From<io::Error> for Unusable {
     fn from(error: io::Error) -> Self {
@@ -241,7 +236,7 @@ impl<F: DiskFile> Run<F> {
         let width = u64::from(self.header.location_width);
         let slot = position.distance_from(self.header.first_position);
         let bytes = self.bytes(self.header.locations_offset + slot * width, width)?;
-        Ok(decode_location(&bytes, self.header.base))
+        Ok(decode_location(&bytes, self.header.base)?)
     }
 
     /// Begins to fetch what the first look-up of a term needs, where that is mapped: its block of the
@@ -339,7 +334,7 @@ impl<F: DiskFile> Run<F> {
 
     fn list_counts(&self, offset: u64) -> Result<(u32, u32), Unusable> {
         let bytes = self.bytes(self.posting_offset(offset), LIST_COUNT_BYTES as u64)?;
-        Ok(list_counts(&bytes))
+        Ok(list_counts(&bytes)?)
     }
 
     fn posting_offset(&self, offset: u64) -> u64 {
@@ -353,7 +348,7 @@ impl<F: DiskFile> Run<F> {
 
     /// Returns the first posting of a block and how many of the list stand before it.
     fn start_of(&self, list: &Blocks, number: u32) -> Result<(u32, u32), Unusable> {
-        Ok(block_start(&self.bytes(list.offset(number), 10)?))
+        Ok(block_start(&self.bytes(list.offset(number), POSTING_BLOCK_HEADER_BYTES)?)?)
     }
 
     /// Finds the last block of which `is_before` holds, by bisection; the first if it holds of none.
@@ -454,7 +449,8 @@ impl List {
     pub(crate) fn count<F: DiskFile>(&mut self, run: &Run<F>) -> Result<u32, Unusable> {
         match self {
             Self::Short(list) => {
-                Ok(u32::try_from(list.rest(run)?.len()).map_or(u32::MAX, |rest| rest + 1))
+                let count = u32::try_from(list.rest(run)?.len() + 1);
+                Ok(count.map_err(|_| Fault::Invalid("short list"))?)
             }
             Self::Blocks(list) => Ok(list.count),
         }
@@ -531,8 +527,8 @@ impl List {
             Self::Blocks(list) => {
                 let number = run.search(list, |(_, before)| before <= rank)?;
                 let (_, before) = run.start_of(list, number)?;
-                let place = rank.saturating_sub(before) as usize;
-                Ok(list.postings(run, number)?.get(place).copied())
+                let place = rank.checked_sub(before).ok_or(Fault::Invalid("posting block"))?;
+                Ok(list.postings(run, number)?.get(place as usize).copied())
             }
         }
     }
@@ -572,7 +568,7 @@ impl Short {
         }
         match &self.rest {
             Rest::Read(rest) => Ok(rest),
-            Rest::At(_) => Ok(&[]),
+            Rest::At(_) => Err(Fault::Invalid("short list").into()),
         }
     }
 }

@@ -86,7 +86,7 @@ impl<'a, D: Disk> RunWriter<'a, D> {
     pub(crate) fn push_location(&mut self, location: Location) -> io::Result<()> {
         let width = self.header.location_width;
         let bytes = encode_location(location, self.header.base, width);
-        let own = bytes.get(..width as usize).unwrap_or_default();
+        let own = bytes.get(..width as usize).ok_or_else(|| io::Error::other("no such width"))?;
         self.locations.push(&self.file, &mut self.checksums, own)
     }
 
@@ -198,7 +198,7 @@ impl<'a, D: Disk> RunWriter<'a, D> {
         let end = self.postings.end().max(self.header.postings_offset + PAGE);
         self.header.checksums_offset = end;
         let zero_page = crc32fast::hash(&[0; RUN_PAGE_BYTES]);
-        self.checksums.resize(usize::try_from(end / PAGE).unwrap_or_default(), zero_page);
+        self.checksums.resize(usize::try_from(end / PAGE).map_err(io::Error::other)?, zero_page);
         self.write_checksums_and_header()?;
         if !bugs::on(Bug::RunUnsynced) {
             self.file.sync_data()?;
@@ -311,7 +311,8 @@ impl Part {
         length: usize,
     ) -> io::Result<()> {
         let offset = self.end() - self.buffer.len() as u64;
-        let ready = self.buffer.get(..length).unwrap_or_default();
+        let ready = self.buffer.get(..length);
+        let ready = ready.ok_or_else(|| io::Error::other("the buffer has fewer bytes"))?;
         let (pages, _) = ready.as_chunks::<RUN_PAGE_BYTES>();
         for (page, number) in pages.iter().zip(offset / PAGE..) {
             let place = usize::try_from(number).map_err(io::Error::other)?;

@@ -108,14 +108,21 @@ impl TermHasher {
         let mut length = 0;
         for piece in pieces {
             let Some(place) = bytes.get_mut(length..length + piece.len()) else {
-                let mut hasher = self.start;
-                pieces.iter().for_each(|piece| hasher.write(piece));
-                return hasher.finish();
+                return self.hash_long(&pieces);
             };
             place.copy_from_slice(piece);
             length += piece.len();
         }
-        self.start.hash(bytes.get(..length).unwrap_or_default())
+        match bytes.get(..length) {
+            Some(bytes) => self.start.hash(bytes),
+            None => self.hash_long(&pieces),
+        }
+    }
+
+    fn hash_long(&self, pieces: &[&[u8]]) -> u64 {
+        let mut hasher = self.start;
+        pieces.iter().for_each(|piece| hasher.write(piece));
+        hasher.finish()
     }
 }
 

@@ -57,7 +57,7 @@ use crate::subscription::{Delivery, Patience, Start, StopHandle, Subscription};
 ///     std::thread::yield_now();
 /// }
 /// stop.stop();
-/// # thread.join().map_err(|_| annals::Error::Closed)??;
+/// # thread.join().unwrap()?;
 /// # Ok::<(), annals::Error>(())
 /// ```
 #[doc(alias = "ProjectionCoordinator")]

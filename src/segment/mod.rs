@@ -262,6 +262,12 @@ impl<F: DiskFile> Segment<F> {
             .map_err(|fault| self.fault(self.offset(location), &fault, "event"))
     }
 
+    /// Turns a fault of the event at a location into the error for it.
+    #[cold]
+    pub(crate) fn event_fault(&self, location: Location, fault: &Fault) -> Error {
+        self.fault(self.offset(location), fault, "event")
+    }
+
     /// Returns up to `length` bytes from the event at a location on, fewer before the readable end.
     pub(crate) fn window(&self, location: Location, length: u64) -> Result<Bytes> {
         let offset = self.offset(location);
@@ -290,8 +296,9 @@ impl<F: DiskFile> Segment<F> {
     /// Reads where the event at a location stands in its frame, without verifying it.
     #[inline]
     pub(crate) fn event_place(&self, location: Location) -> Result<EventPlace> {
-        let header = self.piece(self.offset(location), EVENT_HEADER_LENGTH, "event")?;
-        Ok(EventPlace::read(&header))
+        let offset = self.offset(location);
+        let header = self.piece(offset, EVENT_HEADER_LENGTH, "event")?;
+        EventPlace::read(&header).map_err(|fault| self.fault(offset, &fault, "event"))
     }
 
     /// Reads the id of the event at a location, without verifying it.

@@ -95,7 +95,9 @@ fn write_zeros(file: &impl DiskFile, size: u64) -> io::Result<()> {
     while offset < size {
         let length = (size - offset).min(ZEROS_BYTES as u64);
         #[expect(clippy::cast_possible_truncation, reason = "it is at most one piece")]
-        file.write_through_at(zeros.get(..length as usize).unwrap_or_default(), offset)?;
+        let piece =
+            zeros.get(..length as usize).ok_or_else(|| io::Error::other("no such piece"))?;
+        file.write_through_at(piece, offset)?;
         offset += length;
     }
     Ok(())

@@ -207,7 +207,9 @@ impl<D: Disk> Sidecar<D> {
             Writing::ReadOnly => return Err(Error::ReadOnly),
             Writing::Closed => return Err(Error::Closed),
         }
-        let lock = self.made.get(file_name.share(LOCKS)).ok_or(Error::Closed)?;
+        let lock = self.made.get(file_name.share(LOCKS));
+        let lock =
+            lock.ok_or(Error::Internal { invariant: "every folder of records has a lock" })?;
         let mut made = lock.lock();
         let folder_name = file_name.folder();
         let is_made = made.contains(&(kind, folder_name.to_owned()));

@@ -336,6 +336,12 @@ impl<'a, V: View> Versions<'a, V> {
     }
 }
 
+/// Returns the error for an event that would count as new, and could be recorded twice.
+#[cold]
+fn not_known() -> Error {
+    Error::Internal { invariant: "a decision knows of each event whether it is recorded" }
+}
+
 /// Collects writes and results, append by append.
 struct Results<'a, V> {
     known: &'a [Known],
@@ -368,22 +374,21 @@ impl<'a, V: View> Results<'a, V> {
         for (index, event) in append.events.iter().enumerate() {
             let place = match self.known.get(self.places.len()) {
                 Some(Known::Recorded(place)) => *place,
-                Some(Known::Repeated(first)) => self
-                    .places
-                    .get(*first)
-                    .copied()
-                    .unwrap_or(Place { version, position: self.newest }),
-                Some(Known::New) | None => {
+                Some(Known::Repeated(first)) => {
+                    self.places.get(*first).copied().ok_or_else(not_known)?
+                }
+                Some(Known::New) => {
                     version = version.next();
                     self.write(index, version)
                 }
+                None => return Err(not_known()),
             };
             check_claim(append, event, place)?;
             version = if replayed { version.max(place.version) } else { version };
             self.places.push(place);
         }
         self.versions.advance(self.next_append, version);
-        let places = self.places.get(first_place..).unwrap_or_default();
+        let places = self.places.get(first_place..).ok_or_else(not_known)?;
         let last = places.last();
         self.appends.push(AppendResult {
             new_version: version,
@@ -470,7 +475,7 @@ mod tests {
             one(),
         );
         let view = Asked::default();
-        let firsts = FirstAppends::of(&commit, |_, _| 0);
+        let firsts = FirstAppends::of(&commit, [0, 0]).unwrap();
         let decision = decide(&commit, &firsts, &view).unwrap();
         let versions: Vec<_> =
             decision.writes.iter().map(|write| write.stream_version.get()).collect();

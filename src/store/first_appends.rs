@@ -4,6 +4,7 @@
 //! the first append to the stream: no table is made for one commit, and no name is copied.
 
 use super::append::{Commit, StreamAppend};
+use crate::error::{Error, Result};
 
 /// For every append of a commit, the first one to the same stream.
 #[derive(Debug, Default)]
@@ -13,15 +14,20 @@ pub(crate) struct FirstAppends {
 }
 
 impl FirstAppends {
-    /// Finds the appends that share a stream; `hash_of` gives the same for the same stream.
-    pub(crate) fn of(commit: &Commit, hash_of: impl Fn(usize, &StreamAppend) -> u64) -> Self {
+    /// Finds the appends that share a stream, given a hash for each that is the same for the same stream.
+    ///
+    /// # Errors
+    ///
+    /// `Error::Internal` when there are fewer hashes or more.
+    pub(crate) fn of(commit: &Commit, hashes: impl IntoIterator<Item = u64>) -> Result<Self> {
         let appends = commit.appends.as_slice();
         if let [] | [_] = appends {
-            return Self::default();
+            return Ok(Self::default());
         }
-        let hashes = appends.iter().enumerate();
-        let mut by_hash: Vec<_> =
-            hashes.map(|(index, append)| (hash_of(index, append), index)).collect();
+        let mut by_hash: Vec<_> = hashes.into_iter().zip(0..).collect();
+        if by_hash.len() != appends.len() {
+            return Err(Error::Internal { invariant: "every append of a commit has a stream" });
+        }
         by_hash.sort_unstable();
         let mut firsts = Vec::new();
         for alike in by_hash.chunk_by(|one, next| one.0 == next.0).filter(|it| it.len() > 1) {
@@ -30,7 +36,7 @@ impl FirstAppends {
             }
             set_firsts(appends, alike, &mut firsts);
         }
-        Self { firsts }
+        Ok(Self { firsts })
     }
 
     /// Returns the first append to the stream of an append.
@@ -72,7 +78,10 @@ mod tests {
     }
 
     fn firsts(names: &[&str], hash_of: impl Fn(usize, &StreamAppend) -> u64) -> Vec<usize> {
-        let firsts = FirstAppends::of(&commit(names), hash_of);
+        let commit = commit(names);
+        let hashes =
+            commit.appends.iter().enumerate().map(|(index, append)| hash_of(index, append));
+        let firsts = FirstAppends::of(&commit, hashes).unwrap();
         let all: Vec<_> = (0..names.len()).map(|append| firsts.first(append)).collect();
         let is_first = |append: usize| all.get(append) == Some(&append);
         assert!((0..names.len()).all(|append| firsts.is_first(append) == is_first(append)));
@@ -95,5 +104,13 @@ mod tests {
     fn streams_that_share_a_hash_are_told_apart_by_their_names() {
         assert_eq!(firsts(&["a", "b", "a", "c", "b"], |_, _| 7), [0, 1, 0, 3, 1]);
         assert_eq!(firsts(&["a", "b"], |_, _| 7), [0, 1]);
+    }
+
+    #[test]
+    fn an_append_without_a_hash_is_not_taken_for_one_to_a_stream_of_its_own() {
+        for hashes in [0, 1, 3] {
+            let found = FirstAppends::of(&commit(&["a", "a"]), (0..hashes).map(|_| 7));
+            assert!(matches!(found, Err(Error::Internal { .. })), "{hashes} hashes");
+        }
     }
 }

@@ -137,7 +137,9 @@ pub trait EventStore: Send + Sync {
         events: Vec<NewEvent>,
     ) -> Result<AppendResult> {
         match self.commit(Commit::new().append(stream, expected, events)) {
-            Ok(CommitResult { mut appends, .. }) => appends.pop().ok_or(Error::Closed),
+            Ok(CommitResult { mut appends, .. }) => appends.pop().ok_or(Error::Internal {
+                invariant: "the result of a commit has one entry for each of its appends",
+            }),
             Err(Error::CommitRefused { failures }) => Err(conflict(failures)),
             Err(error) => Err(error),
         }

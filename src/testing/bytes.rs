@@ -88,11 +88,11 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     for (stream, event) in seed_events() {
         commit.push(&stream, &event).unwrap();
     }
-    commit.place(GlobalPosition::FIRST, [1, 7].map(StreamVersion::new));
+    commit.place(GlobalPosition::FIRST, [1, 7].map(StreamVersion::new)).unwrap();
     let raw_events: Vec<u8> = raw_events(&commit).iter().flat_map(|own| length_and(own)).collect();
-    commit.stamp(&stamp(Timestamp::from_micros(9), 1));
+    commit.stamp(&stamp(Timestamp::from_micros(9), 1)).unwrap();
     let mut mark = PackedFrame::watermark(FrameKind::Closed, GlobalPosition::new(3));
-    mark.stamp(&stamp(Timestamp::from_micros(9), 1));
+    mark.stamp(&stamp(Timestamp::from_micros(9), 1)).unwrap();
     let store_file = StoreFile {
         store_id: uuid::Uuid::from_u128(5),
         hash_key: [7; 16],
@@ -147,7 +147,7 @@ fn raw_events(frame: &PackedFrame) -> Vec<&[u8]> {
 }
 
 fn without_padding(own: &[u8]) -> &[u8] {
-    &own[..crate::format::EventPlace::read(own).length as usize]
+    &own[..crate::format::EventPlace::read(own).unwrap().length as usize]
 }
 
 fn length_and(own: &[u8]) -> Vec<u8> {
@@ -189,8 +189,10 @@ fn frame_around(input: &[u8]) -> Vec<u8> {
         versions.push(StreamVersion::new(first_position ^ versions.len() as u64));
         rest = behind;
     }
-    frame.place(GlobalPosition::new(first_position), versions);
-    frame.stamp(&stamp(recorded_at, epoch));
+    // What is too short for an event has no place for a checksum.
+    let _refused = frame
+        .place(GlobalPosition::new(first_position), versions)
+        .and_then(|()| frame.stamp(&stamp(recorded_at, epoch)).map(drop));
     frame.as_bytes().to_vec()
 }
 
@@ -241,7 +243,7 @@ fn event_starts(frame: &[u8]) -> Vec<usize> {
     let mut at = FRAME_HEADER_BYTES;
     while at < frame.len() {
         starts.push(at);
-        let length = crate::format::EventPlace::read(&frame[at..]).length as usize;
+        let length = crate::format::EventPlace::read(&frame[at..]).unwrap().length as usize;
         at = (at + length).next_multiple_of(8);
     }
     starts
@@ -287,8 +289,9 @@ fn write_again(
     let mut frame = PackedFrame::new();
     frame.push(stream, again).map_err(|error| error.to_string())?;
     // The position of an event that is not the first may be the largest there is.
-    frame.place(event.global_position(), [event.stream_version()]);
-    frame.stamp(&stamp(event.recorded_at(), 1));
+    let placed = frame.place(event.global_position(), [event.stream_version()]);
+    let stamped = placed.and_then(|()| frame.stamp(&stamp(event.recorded_at(), 1)).map(drop));
+    stamped.map_err(|error| error.to_string())?;
     let mut events = decode_frame(frame.as_bytes())?;
     events.pop().ok_or_else(|| "the event is gone".to_owned())
 }
@@ -317,7 +320,8 @@ fn check_watermark(frame: &Frame, bytes: &[u8]) -> Result<(), String> {
     let header = frame.header();
     let mut again = PackedFrame::watermark(header.kind(), header.first_position);
     let durable_upto = header.durable_upto;
-    again.stamp(&Stamp { durable_upto, ..stamp(header.recorded_at, header.epoch) });
+    let stamped = again.stamp(&Stamp { durable_upto, ..stamp(header.recorded_at, header.epoch) });
+    stamped.map_err(|error| error.to_string())?;
     hold(again.as_bytes() == bytes, "the watermark is otherwise when written again")
 }
 

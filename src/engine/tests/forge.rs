@@ -29,15 +29,17 @@ pub(super) fn forge(disk: &MemoryDisk, forged: &Forged) -> u64 {
     };
     if forged.kind == FrameKind::Commit {
         frame.push(&stream("one"), &event(forged.position, 8)).unwrap();
-        frame.place(position, [StreamVersion::new(forged.position)]);
+        frame.place(position, [StreamVersion::new(forged.position)]).unwrap();
     }
-    frame.stamp(&Stamp {
-        signing: segment.header().signing,
-        location: segment.location(forged.offset),
-        durable_upto: segment.location(forged.durable_upto),
-        recorded_at: Timestamp::from_micros(1_000_000),
-        epoch: forged.epoch,
-    });
+    frame
+        .stamp(&Stamp {
+            signing: segment.header().signing,
+            location: segment.location(forged.offset),
+            durable_upto: segment.location(forged.durable_upto),
+            recorded_at: Timestamp::from_micros(1_000_000),
+            epoch: forged.epoch,
+        })
+        .unwrap();
     let start = usize::try_from(forged.offset).unwrap();
     edit(disk, &segment_path(forged.segment), |bytes| {
         bytes[start..start + frame.length()].copy_from_slice(frame.as_bytes());

@@ -60,8 +60,8 @@ fn commit() -> PackedFrame {
     for (stream, event) in events() {
         frame.push(&stream, &event).unwrap();
     }
-    frame.place(GlobalPosition::FIRST, [StreamVersion::FIRST, StreamVersion::new(7)]);
-    frame.stamp(&stamp(COMMIT_AT));
+    frame.place(GlobalPosition::FIRST, [StreamVersion::FIRST, StreamVersion::new(7)]).unwrap();
+    frame.stamp(&stamp(COMMIT_AT)).unwrap();
     frame
 }
 
@@ -69,7 +69,7 @@ fn commit() -> PackedFrame {
 fn close_mark() -> (Location, PackedFrame) {
     let location = COMMIT_AT.plus(commit().length() as u64);
     let mut frame = PackedFrame::watermark(FrameKind::Closed, GlobalPosition::new(3));
-    frame.stamp(&stamp(location));
+    frame.stamp(&stamp(location)).unwrap();
     (location, frame)
 }
 
@@ -193,7 +193,7 @@ fn a_commit_is_as_published() {
     dump.fields(&FRAME_HEADER);
     for parts in parts {
         let start = dump.at;
-        let length = EventPlace::read(&dump.bytes[start..]).length as usize;
+        let length = EventPlace::read(&dump.bytes[start..]).unwrap().length as usize;
         dump.fields(&EVENT_HEADER);
         parts.iter().for_each(|(part, width)| dump.row(*width, part));
         assert_eq!(dump.at - start, length, "the parts make up the event");

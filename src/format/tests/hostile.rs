@@ -315,7 +315,7 @@ fn a_name_that_breaks_the_rules_is_refused_whichever_it_is() {
     let event = full_event().actor(ActorId::new("coach-7").unwrap());
     let frame = frame_of(&[(stream, event)], GlobalPosition::FIRST, &some_stamp());
     let event = &frame.as_bytes()[FRAME_HEADER.size..];
-    let event = &event[..EventPlace::read(event).length as usize];
+    let event = &event[..EventPlace::read(event).unwrap().length as usize];
     assert!(decode(&frame_around(event)).is_ok());
     let names = [
         ("Workout", "aggregate type"),

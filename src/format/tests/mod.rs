@@ -18,6 +18,7 @@ mod examples;
 mod hostile;
 mod lost;
 mod material;
+mod range;
 mod record;
 mod refusal;
 mod roundtrip;

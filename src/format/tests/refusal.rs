@@ -40,7 +40,7 @@ fn invariant_2_every_flipped_bit_of_a_frame_is_refused() {
 #[test]
 fn invariant_2_every_flipped_bit_of_a_watermark_is_refused() {
     let mut watermark = PackedFrame::watermark(FrameKind::Closed, GlobalPosition::new(9));
-    watermark.stamp(&some_stamp());
+    watermark.stamp(&some_stamp()).unwrap();
     for bit in 0..watermark.length() * 8 {
         let mut flipped = watermark.as_bytes().to_vec();
         flipped[bit / 8] ^= 1 << (bit % 8);
@@ -154,7 +154,7 @@ fn invariant_3_zeros_are_never_a_frame() {
 /// Sets a part of a frame's header and finishes its checksum anew.
 fn with_header(change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut watermark = PackedFrame::watermark(FrameKind::Watermark, GlobalPosition::new(9));
-    watermark.stamp(&some_stamp());
+    watermark.stamp(&some_stamp()).unwrap();
     let mut bytes = watermark.as_bytes().to_vec();
     change(&mut bytes);
     let crc = crc32fast::hash(&bytes[FRAME_LENGTH.offset..FRAME_HEADER.size]);

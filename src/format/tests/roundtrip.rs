@@ -41,7 +41,7 @@ proptest! {
         stamp in any_stamp(),
         first_position in any_position(),
     ) {
-        let packed = frame_of(&events, first_position, &stamp);
+        let mut packed = frame_of(&events, first_position, &stamp);
         let bytes = Bytes::copy_from_slice(packed.as_bytes());
         let frame = Frame::verify(&bytes, stamp.signing, stamp.location).unwrap();
 
@@ -54,7 +54,7 @@ proptest! {
         prop_assert_eq!(header.recorded_at, stamp.recorded_at);
         prop_assert_eq!(header.epoch, stamp.epoch);
 
-        let locations = packed.event_locations(stamp.location);
+        let (_, locations) = packed.stamp(&stamp).unwrap();
         let found: Vec<_> = frame.events().map(|event| event.unwrap()).collect();
         prop_assert_eq!(found.len(), events.len());
         for (index, (location, event)) in found.iter().enumerate() {
@@ -78,7 +78,7 @@ proptest! {
     fn a_watermark_is_read_back(stamp in any_stamp(), position in any_position(), closed: bool) {
         let kind = if closed { FrameKind::Closed } else { FrameKind::Watermark };
         let mut packed = PackedFrame::watermark(kind, position);
-        packed.stamp(&stamp);
+        packed.stamp(&stamp).unwrap();
         let bytes = Bytes::copy_from_slice(packed.as_bytes());
         let frame = Frame::verify(&bytes, stamp.signing, stamp.location).unwrap();
         prop_assert_eq!(frame.header().kind(), kind);
@@ -140,8 +140,10 @@ fn a_commit_of_as_many_events_as_there_can_be_is_read_back() {
     for _ in 0..COMMIT_EVENTS_MAX {
         packed.push(&stream, &event).unwrap();
     }
-    packed.place(GlobalPosition::FIRST, (1..=COMMIT_EVENTS_MAX.into()).map(StreamVersion::new));
-    packed.stamp(&some_stamp());
+    packed
+        .place(GlobalPosition::FIRST, (1..=COMMIT_EVENTS_MAX.into()).map(StreamVersion::new))
+        .unwrap();
+    packed.stamp(&some_stamp()).unwrap();
     let bytes = Bytes::copy_from_slice(packed.as_bytes());
     let frame = Frame::verify(&bytes, some_stamp().signing, some_stamp().location).unwrap();
     let last = frame.events().last().unwrap().unwrap().1;

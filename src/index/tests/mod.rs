@@ -102,7 +102,7 @@ impl Contents {
             terms: EventTerms { hashes: terms, id_time: IdTime::Unknown },
         });
         let end = Location::new(self.locations.last().unwrap() + 64);
-        table.add(entries, Resume { end, ..resume_before(self.last() + 1) });
+        table.add(entries, Resume { end, ..resume_before(self.last() + 1) }).unwrap();
         table
     }
 

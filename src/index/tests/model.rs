@@ -158,7 +158,7 @@ impl Pair {
                 location: *location,
                 terms,
             };
-            index.add(entries.map(entry), resume);
+            index.add(entries.map(entry), resume).unwrap();
             Ok(())
         })?;
         Ok(Arc::new(index))
@@ -204,7 +204,7 @@ impl Pair {
             location: location(number),
             terms,
         });
-        self.index.add(entries, resume_before(next));
+        self.index.add(entries, resume_before(next)).unwrap();
         self.log.frames.lock().push((first, frame));
     }
 

@@ -37,6 +37,23 @@ fn opened(disk: &MemoryDisk) -> Vec<(u64, u64)> {
     opened_until(disk, Access::Write, u64::MAX)
 }
 
+/// One was passed over once, with every event after it.
+#[test]
+fn an_event_that_does_not_follow_the_one_before_is_refused_by_a_memtable() {
+    let table = Contents::of([(7, vec![0, 1])]).table();
+    let entry = |number: u64| Entry {
+        position: position(number),
+        location: Location::new(640),
+        terms: EventTerms { hashes: &[], id_time: IdTime::Unknown },
+    };
+    for number in [1, 2, 4, u64::from(u32::MAX) + 2, u64::MAX - 1] {
+        let added = table.add([entry(number)], resume_before(4));
+        assert!(matches!(added, Err(Error::Internal { .. })), "position {number}");
+    }
+    table.add([entry(3)], resume_before(4)).unwrap();
+    assert_eq!((table.len(), table.last_position()), (3, position(3)));
+}
+
 #[test]
 fn the_widest_run_counts_and_what_it_supersedes_is_removed() {
     let disk = MemoryDisk::new();
