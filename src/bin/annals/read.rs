@@ -58,8 +58,8 @@ pub(crate) fn run(arguments: &ReadArguments) -> Result<(), Failure> {
         }
         return Err(Failure::Reported);
     }
-    if missing > 0 {
-        complain(&format!("what verifies was printed; {missing} positions are missing"));
+    if let Some(missing) = missing {
+        complain(&format!("what verifies was printed; {missing}"));
         return Err(Failure::Reported);
     }
     match is_given_up {
@@ -76,8 +76,8 @@ struct Printing<'a> {
     json: bool,
     output: Output,
     printed: u64,
-    /// How many positions cannot be read.
-    missing: u64,
+    /// How many positions cannot be read, in words.
+    missing: Option<String>,
     /// The error that ended the read.
     stopped_at: Option<Error>,
     /// Whether the reader of the output has had enough before the end.
@@ -93,7 +93,7 @@ impl<'a> Printing<'a> {
             json: arguments.json,
             output: Output::new(),
             printed: 0,
-            missing: 0,
+            missing: None,
             stopped_at: None,
             is_given_up: false,
         }
@@ -135,7 +135,7 @@ impl<'a> Printing<'a> {
 
     fn print_around(&mut self, walk: Walk) -> Result<(), Failure> {
         let filter = self.selection.names.filter();
-        let mut missing = 0;
+        let mut missing = Vec::new();
         let store = self.store;
         let ended = walk.run(
             store,
@@ -144,11 +144,17 @@ impl<'a> Printing<'a> {
                 false => Ok(Next::GoOn),
             },
             |gap| {
-                missing += gap.count();
+                missing.push(gap.count());
                 complain(&gap.to_string());
             },
         );
-        self.missing = missing;
+        let count = missing.iter().copied().try_fold(0, |sum, count| Some(sum + count?));
+        self.missing = match (missing.is_empty(), count) {
+            (true, _) => None,
+            (false, Some(1)) => Some("1 position is missing".to_owned()),
+            (false, Some(count)) => Some(format!("{count} positions are missing")),
+            (false, None) => Some("the end of the log is missing".to_owned()),
+        };
         ended
     }
 

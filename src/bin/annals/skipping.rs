@@ -3,11 +3,15 @@
 //! Invariants:
 //!
 //! 1. Every position between the bounds is either given, or named as missing, or was given up by a repair.
-//! 2. Each step leaves positions behind, so a walk ends whatever the store answers.
+//! 2. Each step leaves a position behind, so a walk ends whatever the store answers.
+//! 3. What an error says of other positions is not believed: each is tried by itself.
 
 use std::path::PathBuf;
 
-use annals::{Direction, Error, EventStore, FileStore, GlobalPosition, GlobalRead, RecordedEvent};
+use annals::{
+    Direction, Error, EventStore, FileStore, Finding, GlobalPosition, GlobalRead, RecordedEvent,
+    Severity,
+};
 
 use crate::failure::Failure;
 use crate::verify::positions;
@@ -23,9 +27,19 @@ pub(crate) struct Missing {
 }
 
 impl Missing {
-    /// Returns how many positions are missing.
-    pub(crate) fn count(&self) -> u64 {
-        (self.last - self.first).saturating_add(1)
+    /// Takes one position for missing.
+    fn at(position: u64, error: Error) -> Self {
+        let (file, offset, reason) = match error {
+            Error::Damage(damage) => (damage.file, damage.offset, damage.reason),
+            Error::Read { path, offset, source } => (path, offset, source.to_string()),
+            other => (PathBuf::new(), 0, other.to_string()),
+        };
+        Self { first: position, last: position, file, offset, reason }
+    }
+
+    /// Returns how many positions are missing; `None` where the end of the log is lost and nobody knows.
+    pub(crate) fn count(&self) -> Option<u64> {
+        (self.last < u64::MAX).then(|| self.last - self.first + 1)
     }
 
     /// Takes up what is missing right beside this, for the same reason in the same file.
@@ -96,71 +110,130 @@ impl Walk {
         mut give: impl FnMut(&RecordedEvent) -> Result<Next, Failure>,
         mut miss: impl FnMut(&Missing),
     ) -> Result<(), Failure> {
-        self.last = self.last.min(store.global_position()?.get());
-        let mut pending: Option<Missing> = None;
+        let sizes = store.stats()?;
+        let end = sizes.events.saturating_add(sizes.lost);
+        let lost_end = lost_end(store, end).filter(|lost| lost.first <= self.last);
+        self.last = self.last.min(end);
+        let mut pending = match self.direction {
+            Direction::Forward => None,
+            Direction::Backward => lost_end.clone(),
+        };
         while !self.has_ended() {
-            let options = GlobalRead::new().from(self.first).to(self.last);
-            let mut events = store.read_all(options.direction(self.direction))?;
-            loop {
-                match events.advance() {
-                    Ok(Some(event)) => {
-                        pending.take().iter().for_each(&mut miss);
-                        self.go_past(event.global_position().get());
-                        if give(event)? == Next::Stop {
-                            return Ok(());
-                        }
-                    }
-                    Ok(None) => {
-                        pending.take().iter().for_each(&mut miss);
-                        return Ok(());
-                    }
-                    Err(error) if is_passed_over(&error) => {
-                        let missing = self.missing(error);
-                        self.go_past(missing.last);
-                        if self.direction == Direction::Backward {
-                            self.go_past(missing.first);
-                        }
-                        let is_taken = pending.as_mut().is_some_and(|it| it.takes_up(&missing));
-                        if !is_taken {
-                            pending.replace(missing).iter().for_each(&mut miss);
-                        }
-                        break;
-                    }
-                    Err(error) => return Err(error.into()),
+            let reached = self.give_up_to_an_error(store, &mut |event| {
+                pending.take().iter().for_each(&mut miss);
+                give(event)
+            })?;
+            let error = match reached {
+                Reached::End => break,
+                Reached::Enough => return Ok(()),
+                Reached::Error(error) => error,
+            };
+            let position = self.failing(&error);
+            self.go_past(position);
+            let next = match read_one(store, position)? {
+                One::Event(event) => {
+                    pending.take().iter().for_each(&mut miss);
+                    give(&event)?
                 }
+                One::GivenUp => Next::GoOn,
+                One::Missing(error) => {
+                    let missing = Missing::at(position, error);
+                    if !pending.as_mut().is_some_and(|before| before.takes_up(&missing)) {
+                        pending.replace(missing).iter().for_each(&mut miss);
+                    }
+                    Next::GoOn
+                }
+            };
+            if next == Next::Stop {
+                return Ok(());
             }
         }
         pending.iter().for_each(&mut miss);
+        if self.direction == Direction::Forward {
+            lost_end.iter().for_each(miss);
+        }
         Ok(())
     }
 
-    /// Returns what an error takes of the positions that are left: what it names, and at least the next one.
-    fn missing(&self, error: Error) -> Missing {
-        let next = match self.direction {
-            Direction::Forward => self.first,
-            Direction::Backward => self.last,
-        };
-        let (file, offset, reason, named) = match error {
-            Error::Damage(damage) => {
-                let named = damage.first_lost.map(|first| {
-                    let good = damage.first_good_after.map(GlobalPosition::previous);
-                    (first.get(), good.map_or(self.last, GlobalPosition::get))
-                });
-                (damage.file, damage.offset, damage.reason, named)
+    /// Gives events up to the first that cannot be read.
+    fn give_up_to_an_error(
+        &mut self,
+        store: &FileStore,
+        give: &mut dyn FnMut(&RecordedEvent) -> Result<Next, Failure>,
+    ) -> Result<Reached, Failure> {
+        let options = GlobalRead::new().from(self.first).to(self.last);
+        let mut events = store.read_all(options.direction(self.direction))?;
+        loop {
+            match events.advance() {
+                Ok(Some(event)) => {
+                    self.go_past(event.global_position().get());
+                    if give(event)? == Next::Stop {
+                        return Ok(Reached::Enough);
+                    }
+                }
+                Ok(None) => return Ok(Reached::End),
+                Err(error) if is_passed_over(&error) => return Ok(Reached::Error(error)),
+                Err(error) => return Err(error.into()),
             }
-            Error::Read { path, offset, source } => (path, offset, source.to_string(), None),
-            other => (PathBuf::new(), 0, other.to_string(), None),
-        };
-        let named = named.map(|(first, last)| (first.max(self.first), last.min(self.last)));
-        // What does not lead on from where the walk stands says nothing about it.
-        let leads_on = |(first, last): &(u64, u64)| match self.direction {
-            Direction::Forward => *last >= next && first <= last,
-            Direction::Backward => *first <= next && first <= last,
-        };
-        let (first, last) = named.filter(leads_on).unwrap_or((next, next));
-        // Positions between the walk and what is named were given up by a repair: they are no loss of now.
-        Missing { first, last, file, offset, reason }
+        }
     }
+
+    /// Returns the first position that an error can be about: all before it have been given, or were given up
+    /// by a repair.
+    fn failing(&self, error: &Error) -> u64 {
+        let named = match error {
+            Error::Damage(damage) => damage.first_lost.map(GlobalPosition::get),
+            _ => None,
+        };
+        match self.direction {
+            Direction::Forward => named.unwrap_or(self.first).clamp(self.first, self.last),
+            Direction::Backward => self.last,
+        }
+    }
+}
+
+/// How far a read got.
+enum Reached {
+    End,
+    /// Enough was given.
+    Enough,
+    Error(Error),
+}
+
+/// What there is at one position.
+enum One {
+    Event(RecordedEvent),
+    /// A repair has given it up.
+    GivenUp,
+    Missing(Error),
+}
+
+/// Reads one position: backward, since an event is then read where the index says that it is, whatever has
+/// become of the commit around it.
+fn read_one(store: &FileStore, position: u64) -> Result<One, Failure> {
+    let options = GlobalRead::new().from(position).to(position).backward();
+    match store.read_all(options)?.next() {
+        Some(Ok(event)) => Ok(One::Event(event)),
+        None => Ok(One::GivenUp),
+        Some(Err(error)) if is_passed_over(&error) => Ok(One::Missing(error)),
+        Some(Err(error)) => Err(error.into()),
+    }
+}
+
+/// Returns what opening the store has found to be lost behind the last event that can be read.
+fn lost_end(store: &FileStore, end: u64) -> Option<Missing> {
+    let is_behind = |finding: &&Finding| {
+        let is_lost = finding.first_lost.is_some_and(|first| first.get() > end);
+        finding.severity == Severity::Damage && is_lost && finding.first_good_after.is_none()
+    };
+    let finding = store.findings().iter().find(is_behind)?;
+    Some(Missing {
+        first: finding.first_lost?.get(),
+        last: u64::MAX,
+        file: finding.file.clone(),
+        offset: finding.offset,
+        reason: finding.what.clone(),
+    })
 }
 
 #[cfg(test)]
@@ -169,39 +242,32 @@ mod tests {
 
     use super::*;
 
-    fn damage(lost: Option<u64>, good: Option<u64>) -> Error {
+    fn damage(first_lost: Option<u64>) -> Error {
         let (file, reason) = ("log".into(), "bad".to_owned());
-        let first_lost = lost.map(GlobalPosition::new);
-        let first_good_after = good.map(GlobalPosition::new);
-        Damage { file, offset: 8, reason, first_lost, first_good_after }.into()
-    }
-
-    fn taken(walk: Walk, error: Error) -> (u64, u64) {
-        let Missing { first, last, .. } = walk.missing(error);
-        (first, last)
+        let first_lost = first_lost.map(GlobalPosition::new);
+        Damage { file, offset: 8, reason, first_lost, first_good_after: None }.into()
     }
 
     #[test]
-    fn an_error_takes_what_it_names_or_the_next_position() {
+    fn an_error_is_about_the_position_that_it_names_or_the_next_one() {
         let forward = Walk { first: 5, last: 20, direction: Direction::Forward };
-        assert_eq!(taken(forward, damage(Some(5), Some(9))), (5, 8));
-        assert_eq!(taken(forward, damage(Some(3), Some(9))), (5, 8));
-        assert_eq!(taken(forward, damage(Some(7), None)), (7, 20));
-        assert_eq!(taken(forward, damage(None, None)), (5, 5));
-        assert_eq!(taken(forward, damage(Some(2), Some(4))), (5, 5));
+        for (named, failing) in [(None, 5), (Some(3), 5), (Some(7), 7), (Some(99), 20)] {
+            assert_eq!(forward.failing(&damage(named)), failing);
+        }
         let backward = Walk { direction: Direction::Backward, ..forward };
-        assert_eq!(taken(backward, damage(Some(18), Some(30))), (18, 20));
-        assert_eq!(taken(backward, damage(Some(3), None)), (5, 20));
-        assert_eq!(taken(backward, damage(None, Some(9))), (20, 20));
+        assert_eq!(backward.failing(&damage(Some(7))), 20);
     }
 
     #[test]
     fn what_is_missing_side_by_side_for_one_reason_is_one() {
-        let walk = Walk { first: 5, last: 20, direction: Direction::Forward };
-        let mut one = walk.missing(damage(Some(5), Some(7)));
-        assert!(one.takes_up(&walk.missing(damage(Some(7), Some(8)))));
-        assert_eq!((one.first, one.last, one.count()), (5, 7, 3));
-        assert!(!one.takes_up(&walk.missing(damage(Some(9), Some(10)))));
-        assert!(one.to_string().starts_with("missing: positions 5 to 7: log at offset 8: bad"));
+        let mut one = Missing::at(5, damage(None));
+        assert!(one.takes_up(&Missing::at(6, damage(None))));
+        assert!(one.takes_up(&Missing::at(4, damage(None))));
+        assert!(!one.takes_up(&Missing::at(8, damage(None))));
+        assert_eq!(one.count(), Some(3));
+        assert_eq!(one.to_string(), "missing: positions 4 to 6: log at offset 8: bad");
+        one.last = u64::MAX;
+        assert_eq!(one.count(), None);
+        assert!(one.to_string().starts_with("missing: positions from 4 on: "));
     }
 }

@@ -165,7 +165,7 @@ impl Overview {
             format_version: sizes.format_version,
             events: contents.events,
             lost: sizes.lost,
-            missing: missing.iter().map(Missing::count).sum(),
+            missing: missing.iter().filter_map(Missing::count).sum(),
             streams: contents.categories.values().map(|category| category.streams).sum(),
             segments: sizes.segments,
             log_bytes: sizes.log_bytes,
