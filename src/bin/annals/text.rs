@@ -2,8 +2,6 @@
 
 use annals::{ContentType, Escaped, RecordedEvent};
 
-use crate::json_line::compact;
-
 const PAYLOAD_CHARACTERS_MAX: usize = 120;
 
 /// Columns of a terminal for the name of a stream, and for an event type.
@@ -60,16 +58,15 @@ fn payload(content_type: ContentType, bytes: &[u8]) -> String {
     let is_text = matches!(content_type, ContentType::Json | ContentType::Text);
     let text = std::str::from_utf8(bytes).ok();
     match text.filter(|text| is_text || !text.chars().any(|it| Escaped(it).is_escaped())) {
-        Some(json) if content_type == ContentType::Json && is_json(json) => {
-            shortened(&compact(json))
-        }
+        Some(json) if content_type == ContentType::Json => shortened(&on_one_line(json)),
         Some(text) => shortened(text),
         None => format!("({})", counted(bytes.len() as u64, "byte")),
     }
 }
 
-fn is_json(text: &str) -> bool {
-    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+/// Returns JSON of several lines on one. No text in JSON holds a line break, so none is changed.
+fn on_one_line(json: &str) -> String {
+    json.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// Cuts a long text.
@@ -103,7 +100,7 @@ mod tests {
         assert_eq!(payload(ContentType::Bytes, "monday é".as_bytes()), "monday é");
         assert_eq!(payload(ContentType::Bincode, b"\x06monday"), "(7 bytes)");
         assert_eq!(payload(ContentType::Bytes, b"\xff"), "(1 byte)");
-        assert_eq!(payload(ContentType::Json, b"{ \"a\" : 1 }"), "{\"a\":1}");
+        assert_eq!(payload(ContentType::Json, b"{\n  \"a  b\": 1\r\n}\n"), "{ \"a  b\": 1 }");
         assert_eq!(payload(ContentType::Json, b"[1 2]"), "[1 2]");
         assert_eq!(payload(ContentType::Text, b""), "");
     }

@@ -22,7 +22,7 @@ mod content_type;
 mod parse;
 mod print;
 
-pub(crate) use compact::compact;
+use compact::compact;
 pub(crate) use parse::{ParsedLine, parse};
 pub(crate) use print::PrintedEvent;
 
