@@ -164,3 +164,34 @@ fn a_store_whose_last_event_is_damaged_is_read_up_to_there() {
     assert_all_told(&ran, 1..=3);
     assert_eq!(printed(&ran), [1, 2]);
 }
+
+/// A device that gives nothing back from some call on, also while the read is being prepared.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_device_that_fails_at_any_call_is_told_and_hides_nothing() {
+    let place = Place::new();
+    place.file("events", lines(500));
+    place.run("import events --store store").printed();
+    let tried = std::process::Command::new("strace").args(["-o", "/dev/null", "true"]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        eprintln!("skipped: a_device_that_fails_at_any_call_is_told_and_hides_nothing");
+        return;
+    }
+    let mut reached = 0;
+    for (call, selection) in (4..40).step_by(3).zip(["", "--stream order-3:Order"].iter().cycle()) {
+        let mut command = std::process::Command::new("strace");
+        let inject = format!("inject=pread64:error=EIO:when={call}+");
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=pread64", "-e", &inject]);
+        command.arg(crate::program::PROGRAM).current_dir(place.path());
+        command.args("read --store store --json --skip-damage".split(' '));
+        command.args(selection.split_whitespace());
+        let ran = Ran::from(command.output().unwrap());
+        assert!(matches!(ran.code, Some(0 | 1)), "call {call}: {ran:?}");
+        let wanted = |position: &u64| selection.is_empty() || (position - 1) % 7 == 3;
+        let told: BTreeSet<u64> = printed(&ran).into_iter().chain(missing(&ran)).collect();
+        let is_opened = !ran.stderr.contains("annals: can not read");
+        assert!(!is_opened || (1..=500).filter(wanted).all(|it| told.contains(&it)), "{ran:?}");
+        reached += usize::from(!missing(&ran).is_empty());
+    }
+    assert!(reached > 0, "no call of a read was reached");
+}

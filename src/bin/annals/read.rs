@@ -1,6 +1,6 @@
 //! `annals read`: prints events of a stream, of a category, or of the whole store.
 
-use annals::{Error, FileStore, RecordedEvent, Severity};
+use annals::{Error, Events, FileStore, RecordedEvent, Severity};
 use clap::Args;
 
 use crate::StoreArguments;
@@ -35,8 +35,8 @@ pub(crate) struct ReadArguments {
     #[command(flatten)]
     selection: Selection,
 
-    /// Go on behind what cannot be read: standard error says which positions are missing, and the exit
-    /// code is 1
+    /// Go on behind what cannot be read: standard error says which positions are missing, whichever streams
+    /// they may be of, and the exit code is 1
     #[arg(long)]
     skip_damage: bool,
 
@@ -110,20 +110,14 @@ impl<'a> Printing<'a> {
             last,
             direction: self.selection.direction(),
         });
-        let mut events = self.selection.events(self.store)?;
-        let error = loop {
-            match events.next() {
-                None => return Ok(()),
-                Some(Err(error)) => break error,
-                Some(Ok(event)) => {
-                    let position = event.global_position().get();
-                    walk.iter_mut().for_each(|walk| walk.go_past(position));
-                    if self.event(&event)? == Next::Stop {
-                        return Ok(());
-                    }
-                }
+        let ended = match self.selection.events(self.store) {
+            Ok(events) => self.print_all(events, &mut walk)?,
+            Err(error @ (Error::InvalidName { .. } | Error::Limit { .. })) => {
+                return Err(Failure::Usage(error.to_string()));
             }
+            Err(error) => Some(error),
         };
+        let Some(error) = ended else { return Ok(()) };
         match walk {
             Some(walk) if self.skips_damage && is_passed_over(&error) => self.print_around(walk),
             _ => {
@@ -131,6 +125,25 @@ impl<'a> Printing<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Prints up to the first event that cannot be read, and returns why it cannot.
+    fn print_all(
+        &mut self,
+        events: Events,
+        walk: &mut Option<Walk>,
+    ) -> Result<Option<Error>, Failure> {
+        for event in events {
+            let event = match event {
+                Ok(event) => event,
+                Err(error) => return Ok(Some(error)),
+            };
+            walk.iter_mut().for_each(|walk| walk.go_past(event.global_position().get()));
+            if self.event(&event)? == Next::Stop {
+                break;
+            }
+        }
+        Ok(None)
     }
 
     fn print_around(&mut self, walk: Walk) -> Result<(), Failure> {

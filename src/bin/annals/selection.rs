@@ -7,7 +7,6 @@ use annals::{
 use clap::Args;
 use uuid::Uuid;
 
-use crate::failure::Failure;
 use crate::moment;
 
 /// The events that a read asks for, and in which order.
@@ -150,12 +149,12 @@ impl Selection {
     }
 
     /// Reads the events by the index of the store.
-    pub(crate) fn events(&self, store: &FileStore) -> Result<Events, Failure> {
+    pub(crate) fn events(&self, store: &FileStore) -> annals::Result<Events> {
         let Some((first, last)) = self.bounds.range() else { return Ok(Events::empty()) };
         let (direction, limit) = (self.direction(), self.limit.unwrap_or(u64::MAX));
         let filter = self.names.filter();
         let global = GlobalRead::new().from(first).to(last).direction(direction).limit(limit);
-        let events = match (&self.stream, &self.category) {
+        match (&self.stream, &self.category) {
             (Some(stream), _) => {
                 let options = StreamRead::new().from(first).to(last);
                 let options = options.direction(direction).limit(limit).filter(filter);
@@ -163,11 +162,7 @@ impl Selection {
             }
             (None, Some(category)) => store.read_category(category, global.filter(filter)),
             (None, None) => store.read_all(global.filter(filter)),
-        };
-        events.map_err(|error| match error {
-            Error::InvalidName { .. } | Error::Limit { .. } => Failure::Usage(error.to_string()),
-            error => error.into(),
-        })
+        }
     }
 
     /// Returns the global positions between which the events lie.

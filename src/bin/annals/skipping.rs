@@ -162,7 +162,11 @@ impl Walk {
         give: &mut dyn FnMut(&RecordedEvent) -> Result<Next, Failure>,
     ) -> Result<Reached, Failure> {
         let options = GlobalRead::new().from(self.first).to(self.last);
-        let mut events = store.read_all(options.direction(self.direction))?;
+        let mut events = match store.read_all(options.direction(self.direction)) {
+            Ok(events) => events,
+            Err(error) if is_passed_over(&error) => return Ok(Reached::Error(error)),
+            Err(error) => return Err(error.into()),
+        };
         loop {
             match events.advance() {
                 Ok(Some(event)) => {
@@ -212,7 +216,7 @@ enum One {
 /// become of the commit around it.
 fn read_one(store: &FileStore, position: u64) -> Result<One, Failure> {
     let options = GlobalRead::new().from(position).to(position).backward();
-    match store.read_all(options)?.next() {
+    match store.read_all(options).map_or_else(|error| Some(Err(error)), |mut read| read.next()) {
         Some(Ok(event)) => Ok(One::Event(event)),
         None => Ok(One::GivenUp),
         Some(Err(error)) if is_passed_over(&error) => Ok(One::Missing(error)),
