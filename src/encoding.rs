@@ -64,6 +64,15 @@ pub(crate) fn decode_record<'de, T: Deserialize<'de>>(
     decode_whole(PhantomData, bytes, settings)
 }
 
+/// Decodes the value that the content of a record begins with.
+pub(crate) fn decode_beginning<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+) -> Result<T, EncodingError> {
+    let settings = bincode::config::standard().with_limit::<DECODED_RECORD_BYTES_MAX>();
+    let (value, _) = bincode::serde::seed_decode_from_slice(PhantomData::<T>, bytes, settings)?;
+    Ok(value)
+}
+
 fn decode_whole<'de, S: DeserializeSeed<'de>>(
     seed: S,
     bytes: &'de [u8],

@@ -103,8 +103,8 @@ pub use escaped::Escaped;
 pub use event::{ContentType, EventId, Metadata, NewEvent, RecordedEvent};
 pub use position::{GlobalPosition, StreamVersion};
 pub use projection::{
-    DeadLetter, Handled, OnFailure, Progress, Projection, ProjectionOptions, ProjectionRunner,
-    ProjectionView, Rebuild, Redriven, Retries,
+    DeadLetter, Handled, OnFailure, OnHistoryChange, Progress, Projection, ProjectionOptions,
+    ProjectionRunner, ProjectionView, Rebuild, Redriven, Retries,
 };
 pub use record::{Record, RecordKind, Unusable};
 pub use store::{

@@ -20,7 +20,9 @@ use crate::stream::{StreamId, TenantId};
 ///
 /// Conditions of a commit ([`FailIfMatches`](crate::FailIfMatches)) look at the whole store: let their
 /// queries ask for a tag that only this tenant's events have. Event ids are those of the whole store, too:
-/// the error for one that is taken ([`Error::EventIdTaken`]) names the stream that has it, whoever owns that.
+/// the error for one that is taken ([`Error::EventIdTaken`]) names the stream that has it, whoever owns that,
+/// and [`event_id_at`](EventStore::event_id_at) gives the id of any event, which a follower needs for its
+/// position.
 ///
 /// A [`Repository`](crate::Repository) on it needs the same tenant in its [context](crate::Context::tenant):
 /// without it takes the events for somebody else's, and saves nothing where there are any.
@@ -149,6 +151,10 @@ impl<S: EventStore> EventStore for TenantStore<S> {
 
     fn global_position(&self) -> Result<GlobalPosition> {
         self.store.global_position()
+    }
+
+    fn event_id_at(&self, position: GlobalPosition) -> Result<Option<EventId>> {
+        self.store.event_id_at(position)
     }
 
     fn watch(&self, position: GlobalPosition, watcher: &Watcher) -> Result<Watch> {

@@ -420,7 +420,13 @@ fn settle_durably<D: Disk>(
     {
         return seen.map(|decision| Admission::Settled(decision.result));
     }
-    let decision = decide(commit, firsts, durable)?;
+    let decision = match decide(commit, firsts, durable) {
+        // A condition looks after a position that is staged: its caller has been told of it already.
+        Err(Error::BeyondEnd { .. }) if !matches!(seen, Err(Error::BeyondEnd { .. })) => {
+            return Ok(Admission::Later);
+        }
+        decision => decision?,
+    };
     match decision.writes.is_empty() {
         true => Ok(Admission::Settled(decision.result)),
         false => Ok(Admission::Later),

@@ -261,16 +261,42 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// Somebody is to go on behind an event that the store does not have.
+    /// A position is beyond the end of the store: that of a follower, or the one after which a
+    /// condition of a commit looks. Nothing was written.
     ///
     /// What to do: see whether this is the store that the position comes from. If it was restored from a
-    /// backup, what followed it may have seen events that are not there any more: begin anew.
-    #[error("the log ends at position {end}, before position {position}")]
+    /// backup, what followed it may have seen events that are not there any more: begin anew. A commit
+    /// was decided by events that are gone: read again, and decide again.
+    #[error(
+        "the log ends at position {end}, before position {position}, which comes from another store or \
+         from before a backup was restored: begin with what the store has now"
+    )]
     BeyondEnd {
-        /// The position of the event that is not there.
+        /// The position that the store does not have.
         position: GlobalPosition,
         /// The last position of the store.
         end: GlobalPosition,
+    },
+
+    /// A follower is to continue after an event that the store does not have at its position: the store
+    /// has another history than the one that was followed.
+    ///
+    /// What to do: see whether this is the store that was followed, and whether an older state of it was
+    /// restored. Then what was made of events after that state is wrong. Discard it and begin with the
+    /// first event: remove a [`Checkpoint`](crate::Checkpoint); make a projection with
+    /// [`Rebuild`](crate::Rebuild), or open it with [`OnHistoryChange::Rebuild`](crate::OnHistoryChange).
+    #[error(
+        "the history has changed: event {kept} was at position {position}, and now {}; discard what was \
+         made of the events that are gone, and begin with the first event",
+        shown_found(*found)
+    )]
+    HistoryChanged {
+        /// The position that was kept.
+        position: GlobalPosition,
+        /// The id that was kept with it.
+        kept: EventId,
+        /// The id of the event that is there now; `None` where the store ends before the position.
+        found: Option<EventId>,
     },
 
     /// Somebody else works under the name already.
@@ -519,6 +545,7 @@ impl Error {
                 | Self::InvalidName { .. }
                 | Self::NoSpace { .. }
                 | Self::OtherTenant { .. }
+                | Self::BeyondEnd { .. }
         )
     }
 
@@ -560,6 +587,13 @@ impl From<Damage> for Error {
 
 fn shown_failures(failures: &[CheckFailure]) -> String {
     failures.iter().map(CheckFailure::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn shown_found(found: Option<EventId>) -> String {
+    found.map_or_else(
+        || "the log ends before it".to_owned(),
+        |found| format!("event {found} is there"),
+    )
 }
 
 fn shown_tenant(tenant: Option<&TenantId>) -> String {

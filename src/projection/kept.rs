@@ -1,18 +1,21 @@
 //! What the store keeps of a projection: one record.
 //!
 //! The state is encoded by itself inside the record, so that a record whose state has another version is
-//! understood without it.
+//! understood without it. The record begins with the layout that it has; a record of the first layout,
+//! which had no such number and neither the id of the event at the position nor when a dead letter
+//! failed first, is read as well.
 
 use serde::{Deserialize, Serialize};
 
-use crate::encoding;
+use crate::encoding::{self, EncodingError};
 use crate::error::{Error, Result};
 use crate::event::{EventId, RecordedEvent};
 use crate::limits::{DEAD_LETTER_ERROR_BYTES_MAX, DEAD_LETTERS_MAX};
 use crate::position::GlobalPosition;
-use crate::projection::{HandlerError, Projection};
-use crate::record::{Record, RecordKind};
-use crate::store::RecordStore;
+use crate::projection::{HandlerError, OnHistoryChange, Projection};
+use crate::record::{Record, RecordKind, Unusable};
+use crate::store::{EventStore, RecordStore};
+use crate::subscription::Reached;
 use crate::timestamp::Timestamp;
 
 /// An event that failed at every attempt and was set aside.
@@ -27,7 +30,10 @@ pub struct DeadLetter {
     /// How often it was tried in all.
     #[doc(alias = "retry_count")]
     pub attempts: u32,
-    /// When it failed last.
+    /// When it failed first: at the attempt after which it was set aside. A letter of before this was
+    /// kept has the time of its last failure at that moment.
+    pub first_failed_at: Timestamp,
+    /// When it failed last; handling it again moves this, and not the first.
     #[doc(alias = "last_failed_at")]
     pub failed_at: Timestamp,
     /// What the handler said last, up to 1,024 bytes of it.
@@ -43,7 +49,8 @@ impl DeadLetter {
         error: &HandlerError,
     ) -> Self {
         let (position, event_id) = (event.global_position(), event.event_id());
-        Self { position, event_id, attempts, failed_at, error: shortened(error.to_string()) }
+        let (first_failed_at, error) = (failed_at, shortened(error.to_string()));
+        Self { position, event_id, attempts, first_failed_at, failed_at, error }
     }
 
     /// Returns the letter after one more attempt has failed.
@@ -58,15 +65,43 @@ impl DeadLetter {
 pub(crate) struct Kept {
     /// How often the projection was made anew.
     pub(crate) edition: u64,
-    pub(crate) position: GlobalPosition,
+    pub(crate) reached: Reached,
     pub(crate) dead_letters: Vec<DeadLetter>,
     /// The state, encoded.
     pub(crate) state: Vec<u8>,
 }
 
+/// Added to the number of a layout. The first layout began with the version of its state, which is less.
+const LAYOUTS: u64 = 1 << 32;
+
+/// The layout of [`Encoded`].
+const LAYOUT: u64 = LAYOUTS + 2;
+
 /// What is kept, as it is encoded.
 #[derive(Serialize, Deserialize)]
 struct Encoded {
+    layout: u64,
+    state_version: u32,
+    edition: u64,
+    position: u64,
+    event_id: Option<u128>,
+    dead_letters: Vec<EncodedLetter>,
+    state: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EncodedLetter {
+    position: u64,
+    event_id: u128,
+    attempts: u32,
+    first_failed_at: i64,
+    failed_at: i64,
+    error: String,
+}
+
+/// What was kept in the first layout.
+#[derive(Deserialize)]
+struct EncodedFirst {
     state_version: u32,
     edition: u64,
     position: u64,
@@ -78,14 +113,14 @@ impl Kept {
     /// Returns what is kept before the first event.
     pub(crate) fn blank<P: Projection>(edition: u64) -> Result<Self> {
         let state = encode(&P::State::default())?;
-        Ok(Self { edition, position: GlobalPosition::ZERO, dead_letters: Vec::new(), state })
+        Ok(Self { edition, reached: Reached::default(), dead_letters: Vec::new(), state })
     }
 
     /// Returns how often the projection in use under a name was made anew, whatever the version of its
     /// state; never, where it can not be told.
     pub(crate) fn edition_in_use(store: &impl RecordStore, name: &str) -> Result<u64> {
         let content = store.read_record(RecordKind::Projection, name)?.content();
-        let encoded = content.and_then(|it| encoding::decode_record::<Encoded>(&it).ok());
+        let encoded = content.and_then(|content| Encoded::decode(&content).ok());
         Ok(encoded.map_or(0, |it| it.edition))
     }
 
@@ -95,15 +130,9 @@ impl Kept {
         kind: RecordKind,
         name: &str,
     ) -> Result<Option<Self>> {
-        let content = match store.read_record(kind, name)? {
-            Record::Found(content) => content,
-            Record::Absent => return Ok(None),
-            Record::Unusable(reason) => {
-                return Err(Error::RecordUnusable { kind, name: name.to_owned(), reason });
-            }
-        };
-        let Encoded { state_version, edition, position, dead_letters, state } =
-            encoding::decode_record(&content).map_err(Error::payload)?;
+        let Some(encoded) = Encoded::read(store, kind, name)? else { return Ok(None) };
+        let Encoded { state_version, edition, position, event_id, dead_letters, state, .. } =
+            encoded;
         if state_version != P::STATE_VERSION {
             return Err(Error::StateVersion {
                 projection: name.to_owned(),
@@ -111,16 +140,27 @@ impl Kept {
                 expected: P::STATE_VERSION,
             });
         }
-        let letter = |(position, event_id, attempts, failed_at, error)| DeadLetter {
-            position: GlobalPosition::new(position),
-            event_id: EventId::from_uuid(uuid::Uuid::from_u128(event_id)),
-            attempts,
-            failed_at: Timestamp::from_micros(failed_at),
-            error,
-        };
-        let dead_letters = dead_letters.into_iter().map(letter).collect();
+        let dead_letters = dead_letters.into_iter().map(DeadLetter::from).collect();
         let position = GlobalPosition::new(position);
-        Ok(Some(Self { edition, position, dead_letters, state }))
+        let reached = Reached { position, event_id: event_id.map(id_of) };
+        Ok(Some(Self { edition, reached, dead_letters, state }))
+    }
+
+    /// Returns what is to be continued from in a store: this, or, where the store has another history and
+    /// the options say so, nothing.
+    pub(crate) fn in_history_of<P: Projection>(
+        self,
+        store: &impl EventStore,
+        on_change: OnHistoryChange,
+    ) -> Result<Self> {
+        match (self.reached.check(store), on_change) {
+            (Ok(()), _) => Ok(self),
+            (
+                Err(Error::HistoryChanged { .. } | Error::BeyondEnd { .. }),
+                OnHistoryChange::Rebuild,
+            ) => Self::blank::<P>(self.edition.saturating_add(1)),
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// Writes it in the place of what was kept before.
@@ -130,16 +170,13 @@ impl Kept {
         kind: RecordKind,
         name: &str,
     ) -> Result<()> {
-        let letter = |letter: &DeadLetter| {
-            let DeadLetter { position, event_id, attempts, failed_at, error } = letter;
-            let id = event_id.as_uuid().as_u128();
-            (position.get(), id, *attempts, failed_at.as_micros(), error.clone())
-        };
         let content = encode(&Encoded {
+            layout: LAYOUT,
             state_version: P::STATE_VERSION,
             edition: self.edition,
-            position: self.position.get(),
-            dead_letters: self.dead_letters.iter().map(letter).collect(),
+            position: self.reached.position.get(),
+            event_id: self.reached.event_id.map(number_of),
+            dead_letters: self.dead_letters.iter().map(EncodedLetter::from).collect(),
             state: self.state.clone(),
         })?;
         store.write_record(kind, name, &content)
@@ -151,7 +188,8 @@ impl Kept {
         if actual > limit {
             return Err(Error::Limit { what: "dead letters of a projection", limit, actual });
         }
-        self.position = letter.position;
+        let DeadLetter { position, event_id, .. } = letter;
+        self.reached = Reached { position, event_id: Some(event_id) };
         self.dead_letters.push(letter);
         Ok(())
     }
@@ -160,6 +198,96 @@ impl Kept {
     pub(crate) fn state<P: Projection>(&self) -> Result<P::State> {
         encoding::decode_record(&self.state).map_err(Error::payload)
     }
+}
+
+impl Encoded {
+    /// Reads what is kept under a name, whatever the version of its state.
+    fn read(store: &impl RecordStore, kind: RecordKind, name: &str) -> Result<Option<Self>> {
+        let unusable = |reason| Error::RecordUnusable { kind, name: name.to_owned(), reason };
+        match store.read_record(kind, name)? {
+            Record::Found(content) => match Self::decode(&content) {
+                Ok(encoded) => Ok(Some(encoded)),
+                Err(Undecoded::Newer) => Err(unusable(Unusable::Newer)),
+                Err(Undecoded::Other(error)) => Err(Error::payload(error)),
+            },
+            Record::Absent => Ok(None),
+            Record::Unusable(reason) => Err(unusable(reason)),
+        }
+    }
+
+    fn decode(content: &[u8]) -> Result<Self, Undecoded> {
+        match encoding::decode_beginning::<u64>(content)? {
+            LAYOUT => Ok(encoding::decode_record(content)?),
+            ..LAYOUTS => Ok(encoding::decode_record::<EncodedFirst>(content)?.into()),
+            _ => Err(Undecoded::Newer),
+        }
+    }
+}
+
+/// Why the content of a record is not taken.
+enum Undecoded {
+    /// It has a layout that is not known.
+    Newer,
+    Other(EncodingError),
+}
+
+impl From<EncodingError> for Undecoded {
+    fn from(error: EncodingError) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<EncodedFirst> for Encoded {
+    fn from(first: EncodedFirst) -> Self {
+        let letter = |(position, event_id, attempts, failed_at, error)| {
+            let first_failed_at = failed_at;
+            EncodedLetter { position, event_id, attempts, first_failed_at, failed_at, error }
+        };
+        let EncodedFirst { state_version, edition, position, dead_letters, state } = first;
+        Self {
+            layout: LAYOUT,
+            state_version,
+            edition,
+            position,
+            event_id: None,
+            dead_letters: dead_letters.into_iter().map(letter).collect(),
+            state,
+        }
+    }
+}
+
+impl From<&DeadLetter> for EncodedLetter {
+    fn from(letter: &DeadLetter) -> Self {
+        Self {
+            position: letter.position.get(),
+            event_id: number_of(letter.event_id),
+            attempts: letter.attempts,
+            first_failed_at: letter.first_failed_at.as_micros(),
+            failed_at: letter.failed_at.as_micros(),
+            error: letter.error.clone(),
+        }
+    }
+}
+
+impl From<EncodedLetter> for DeadLetter {
+    fn from(letter: EncodedLetter) -> Self {
+        Self {
+            position: GlobalPosition::new(letter.position),
+            event_id: id_of(letter.event_id),
+            attempts: letter.attempts,
+            first_failed_at: Timestamp::from_micros(letter.first_failed_at),
+            failed_at: Timestamp::from_micros(letter.failed_at),
+            error: letter.error,
+        }
+    }
+}
+
+fn number_of(id: EventId) -> u128 {
+    id.as_uuid().as_u128()
+}
+
+fn id_of(number: u128) -> EventId {
+    EventId::from_uuid(uuid::Uuid::from_u128(number))
 }
 
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {

@@ -11,6 +11,8 @@
 //! 2. The position passes an event only when it was handled, is of no interest, or is in the list.
 //! 3. What a handler that failed has done to the state is undone before anything else is done with it.
 //! 4. One runner at a time has the record of a name.
+//! 5. The id of the event at the position is kept with it. What was kept in another history of the store
+//!    is refused or made anew, as the options say, and never continued from (CONTRACT F5).
 
 #![forbid(unsafe_code)]
 
@@ -21,7 +23,7 @@ mod runner;
 mod view;
 
 pub use kept::DeadLetter;
-pub use options::{OnFailure, ProjectionOptions, Retries};
+pub use options::{OnFailure, OnHistoryChange, ProjectionOptions, Retries};
 pub use rebuild::Rebuild;
 pub use runner::{Progress, ProjectionRunner, Redriven};
 pub use view::ProjectionView;

@@ -20,6 +20,7 @@ pub struct ProjectionOptions {
     pub(crate) batch_events: BatchEvents,
     pub(crate) retries: Retries,
     pub(crate) on_failure: OnFailure,
+    pub(crate) on_history_change: OnHistoryChange,
     pub(crate) clock: Clock,
 }
 
@@ -56,6 +57,25 @@ pub enum OnFailure {
     SetAside,
 }
 
+/// What is done about a kept state that was made in another history of the store: the store has another
+/// event than the one that was kept with the position, or ends before it. So it is after an older state
+/// of the store was restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnHistoryChange {
+    /// Opening the projection is refused, with
+    /// [`Error::HistoryChanged`](crate::Error::HistoryChanged), or
+    /// [`Error::BeyondEnd`](crate::Error::BeyondEnd) for a state of before event ids were kept. What was
+    /// kept stays.
+    #[default]
+    Refuse,
+    /// The projection begins anew with the first event. What was kept, its dead letters included, is
+    /// replaced when the first batch is kept.
+    ///
+    /// A projection that keeps its state elsewhere is handed all events again, and has to discard what
+    /// it made of those that are gone.
+    Rebuild,
+}
+
 impl ProjectionOptions {
     /// Returns the defaults: five attempts, then a stop.
     pub fn new() -> Self {
@@ -79,6 +99,20 @@ impl ProjectionOptions {
     #[must_use]
     pub fn on_failure(self, on_failure: OnFailure) -> Self {
         Self { on_failure, ..self }
+    }
+
+    /// Sets what is done about a kept state of another history.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use annals::{OnHistoryChange, ProjectionOptions};
+    ///
+    /// let options = ProjectionOptions::new().on_history_change(OnHistoryChange::Rebuild);
+    /// ```
+    #[must_use]
+    pub fn on_history_change(self, on_history_change: OnHistoryChange) -> Self {
+        Self { on_history_change, ..self }
     }
 
     /// Sets the clock that tells when an event was set aside.

@@ -6,7 +6,6 @@ use super::kept::Kept;
 use super::options::ProjectionOptions;
 use super::runner::ProjectionRunner;
 use crate::error::{Error, Result};
-use crate::position::GlobalPosition;
 use crate::projection::Projection;
 use crate::record::RecordKind;
 use crate::store::{EventStore, RecordStore};
@@ -16,8 +15,8 @@ use crate::store::{EventStore, RecordStore};
 /// The one in use goes on meanwhile, with its own state. Run this one with its
 /// [`runner`](Self::runner) until it has caught up, end the other, and
 /// [`switch`](Self::switch). Ended before that, it goes on where it was when it is opened again with the
-/// same [`STATE_VERSION`](Projection::STATE_VERSION), and begins anew with another one, or after
-/// [`discard`](Self::discard).
+/// same [`STATE_VERSION`](Projection::STATE_VERSION), and begins anew with another one, in a store with another
+/// history, or after [`discard`](Self::discard).
 ///
 /// # Examples
 ///
@@ -65,7 +64,7 @@ impl<S: EventStore + RecordStore, P: Projection> Rebuild<S, P> {
         let can_go_on = |kept: &Kept| {
             // One that is no later edition has taken its place already, and was not removed any more.
             let is_later = kept.edition > in_use;
-            is_later && is_there(&store, kept.position) && kept.state::<P>().is_ok()
+            is_later && kept.reached.check(&store).is_ok() && kept.state::<P>().is_ok()
         };
         let kept = match Kept::read::<P>(&store, kind, &name) {
             Ok(kept) => kept.filter(can_go_on),
@@ -106,10 +105,6 @@ impl<S: EventStore + RecordStore, P: Projection> Rebuild<S, P> {
     pub fn discard(self) -> Result<()> {
         self.0.remove_record()
     }
-}
-
-fn is_there(store: &impl EventStore, position: GlobalPosition) -> bool {
-    store.global_position().is_ok_and(|end| position <= end)
 }
 
 impl<S: EventStore + RecordStore, P: Projection> fmt::Debug for Rebuild<S, P> {

@@ -18,7 +18,7 @@ use crate::position::GlobalPosition;
 use crate::projection::{Handled, HandlerError, Projection};
 use crate::record::RecordKind;
 use crate::store::{Claim, EventStore, RecordStore};
-use crate::subscription::{Delivery, Patience, Start, StopHandle, Subscription};
+use crate::subscription::{Delivery, Patience, StopHandle, Subscription};
 
 /// Runs one projection over the events of a store, under a name.
 ///
@@ -124,8 +124,14 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
     /// another [`STATE_VERSION`](Projection::STATE_VERSION): make it anew with
     /// [`Rebuild`](crate::Rebuild). [`Error::RecordUnusable`] when what was kept can not be used: it is
     /// not begun anew unasked. [`Error::Payload`] when it is no such state: `State` was changed without
-    /// another version. [`Error::BeyondEnd`] when it is ahead of the log. Otherwise as
-    /// [`RecordStore::read_record`].
+    /// another version.
+    ///
+    /// [`Error::HistoryChanged`] when it was made in another history of the store, as of before a
+    /// backup was restored, unless the options say to make it anew
+    /// ([`OnHistoryChange::Rebuild`](crate::OnHistoryChange::Rebuild)). A state of before event ids were
+    /// kept is not compared; it is [`Error::BeyondEnd`] when it is ahead of the log.
+    ///
+    /// Otherwise as [`RecordStore::read_record`].
     pub fn open(
         store: S,
         name: impl Into<String>,
@@ -135,7 +141,10 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
         let (kind, name) = (RecordKind::Projection, name.into());
         let claim = store.claim(kind, &name)?;
         let kept = Kept::read::<P>(&store, kind, &name)?;
-        let kept = kept.map_or_else(|| Kept::blank::<P>(0), Ok)?;
+        let kept = match kept {
+            Some(kept) => kept.in_history_of::<P>(&store, options.on_history_change)?,
+            None => Kept::blank::<P>(0)?,
+        };
         Self::with(store, (kind, name), claim, kept, projection, options)
     }
 
@@ -148,9 +157,9 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
         projection: P,
         options: ProjectionOptions,
     ) -> Result<Self> {
-        let subscription = Subscription::new(store, Start::After(kept.position))?;
+        let subscription = Subscription::new(store, kept.reached.start())?;
         let subscription = subscription.matching(projection.query())?;
-        let view = ProjectionView::new(kept.state::<P>()?, kept.position);
+        let view = ProjectionView::new(kept.state::<P>()?, kept.reached.position);
         let (attempts, is_unkept) = (0, false);
         Ok(Self {
             subscription,
@@ -206,7 +215,7 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
 
     /// Returns up to which position everything is kept.
     pub fn reached(&self) -> GlobalPosition {
-        self.kept.position
+        self.kept.reached.position
     }
 
     /// Returns the events that were set aside, in the order in which that was done: at most 256.
@@ -393,7 +402,7 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
         error: HandlerError,
         progress: &mut Progress,
     ) -> Result<Next> {
-        self.subscription.rewind(self.kept.position);
+        self.subscription.rewind(self.kept.reached);
         self.attempts += 1;
         if let Some(delay) = self.options.retries.delay_after(self.attempts) {
             let is_stopped = self.subscription.pause(&Patience::of(delay));
@@ -407,18 +416,19 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
         let mut kept = self.kept.clone();
         kept.set_aside(letter)?;
         self.keep(kept)?;
-        self.subscription.rewind(self.kept.position);
+        self.subscription.rewind(self.kept.reached);
         progress.set_aside += 1;
         Ok(Next::GoOn)
     }
 
     /// Keeps the state as that behind all events up to a position.
     fn keep_up_to(&mut self, position: GlobalPosition) -> Result<()> {
-        if position <= self.kept.position {
+        if position <= self.reached() {
             return Ok(());
         }
+        let reached = self.subscription.reached_at(position)?;
         let state = self.view.read(encode)?;
-        self.keep(Kept { position, state, ..self.kept.clone() })
+        self.keep(Kept { reached, state, ..self.kept.clone() })
     }
 
     /// Keeps something in the place of what was kept before; what can not be kept is undone.
@@ -426,13 +436,13 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
         let flushed = self
             .projection
             .flush()
-            .map_err(|error| self.stopped_before(self.kept.position.next(), 1, error.into()));
+            .map_err(|error| self.stopped_before(self.reached().next(), 1, error.into()));
         let (kind, name) = &self.record;
         let store = self.subscription.store();
         let written = flushed.and_then(|()| kept.write::<P>(store, *kind, name));
         match written {
             Ok(()) => {
-                self.view.change(|shown| shown.reached = kept.position);
+                self.view.change(|shown| shown.reached = kept.reached.position);
                 self.kept = kept;
                 self.is_unkept = false;
                 Ok(())
@@ -447,8 +457,8 @@ impl<S: EventStore + RecordStore, P: Projection> ProjectionRunner<S, P> {
     /// Goes back to the state and the position that were kept.
     fn take_back(&mut self) -> Result<()> {
         let state = self.kept.state::<P>()?;
-        let reached = self.kept.position;
-        self.view.change(|shown| *shown = Shown { state, reached });
+        let reached = self.kept.reached;
+        self.view.change(|shown| *shown = Shown { state, reached: reached.position });
         self.subscription.rewind(reached);
         self.is_unkept = false;
         Ok(())

@@ -131,7 +131,9 @@ impl FailIfMatches {
         Self { query, after: None }
     }
 
-    /// Looks only at events after a position.
+    /// Looks only at events after a position, which the store must have: one beyond its end comes from
+    /// another history, and the commit is refused with
+    /// [`Error::BeyondEnd`]. Position 0 looks at all events.
     #[must_use]
     pub fn after(self, position: GlobalPosition) -> Self {
         Self { after: Some(position), ..self }

@@ -9,9 +9,11 @@
 //!
 //! 1. An id that is taken by a different event is an error, whatever else holds (A5, A6).
 //! 2. A commit of which every event is recorded, in place and in order, is a replay (A3).
-//! 3. Expected versions and conditions are checked, and every failure is reported (A2, C2, C3).
-//! 4. Duplicates are rejected if the commit asks for that (A4).
-//! 5. Claimed versions are compared with those assigned (S4).
+//! 3. A condition that looks only after a position beyond the end of the store is refused: its commit
+//!    was decided by another history (C2).
+//! 4. Expected versions and conditions are checked, and every failure is reported (A2, C2, C3).
+//! 5. Duplicates are rejected if the commit asks for that (A4).
+//! 6. Claimed versions are compared with those assigned (S4).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -69,6 +71,7 @@ pub(crate) fn decide(commit: &Commit, firsts: &FirstAppends, view: &impl View) -
     if is_replay(commit, &known) {
         return replay(commit, &known, Versions::new(firsts, view));
     }
+    refuse_another_history(commit, view)?;
     let found = check(commit, &known, Versions::new(firsts, view))?;
     if commit.on_duplicate == OnDuplicate::Reject {
         reject_duplicates(commit, &known)?;
@@ -225,6 +228,16 @@ fn replay<V: View>(
         results.add(append, true)?;
     }
     Ok(results.finish(true))
+}
+
+/// Refuses a commit of which a condition was made with a position that the store does not have.
+fn refuse_another_history(commit: &Commit, view: &impl View) -> Result<()> {
+    let Some(position) = commit.conditions.iter().filter_map(|condition| condition.after).max()
+    else {
+        return Ok(());
+    };
+    let end = view.global_position();
+    if position > end { Err(Error::BeyondEnd { position, end }) } else { Ok(()) }
 }
 
 /// Checks versions and conditions, and returns the version that each stream of the commit was found at.

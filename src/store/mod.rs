@@ -42,7 +42,8 @@ use crate::stream::{StreamId, check_aggregate_type};
 ///
 /// Object safe and shared between threads by reference; a reference, a `Box` and an `Arc` of a store are
 /// the store. A backend implements the six required methods; the others are made from them. A store that
-/// wraps another hands on [`watch`](Self::watch) too, so that who follows it is told and need not ask.
+/// wraps another hands on [`watch`](Self::watch) too, so that who follows it is told and need not ask,
+/// and, where it shows a part of the events only, [`event_id_at`](Self::event_id_at).
 ///
 /// # Examples
 ///
@@ -75,7 +76,8 @@ pub trait EventStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Error::CommitRefused`] with every check that failed; [`Error::DuplicateEvent`],
+    /// [`Error::CommitRefused`] with every check that failed; [`Error::BeyondEnd`] for a condition
+    /// that looks only after a position which the store does not have; [`Error::DuplicateEvent`],
     /// [`Error::EventIdTaken`], [`Error::VersionMismatch`], [`Error::Limit`] and
     /// [`Error::InvalidName`] for events that can not be taken; all of these wrote nothing.
     /// [`Error::OutcomeUnknown`] when writing failed.
@@ -186,6 +188,40 @@ pub trait EventStore: Send + Sync {
     /// As [`event`](Self::event).
     fn event_exists(&self, event_id: EventId) -> Result<bool> {
         Ok(self.event(event_id)?.is_some())
+    }
+
+    /// Returns the id of the event at a position; `None` for position 0, beyond the end of the store, and
+    /// where the event is lost and a repair has given it up.
+    ///
+    /// A follower keeps it with the position that it has reached, and compares it when it continues: a
+    /// store that was restored from a backup has other events at the same positions (CONTRACT F5). It is
+    /// the id of the event whoever may see it, so a store that shows a part of the events of another one
+    /// asks that one.
+    ///
+    /// # Errors
+    ///
+    /// As [`event`](Self::event).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use annals::{EventStore, ExpectedVersion, GlobalPosition, MemoryStore, NewEvent, StreamId};
+    /// # let store = MemoryStore::new();
+    /// # let task = StreamId::new("Task", "task-1")?;
+    /// let created = NewEvent::new("Created", "tea");
+    /// let id = created.event_id();
+    /// store.append(&task, ExpectedVersion::Any, vec![created])?;
+    /// assert_eq!(store.event_id_at(GlobalPosition::new(1))?, Some(id));
+    /// assert_eq!(store.event_id_at(GlobalPosition::new(2))?, None);
+    /// # Ok::<(), annals::Error>(())
+    /// ```
+    fn event_id_at(&self, position: GlobalPosition) -> Result<Option<EventId>> {
+        if position == GlobalPosition::ZERO {
+            return Ok(None);
+        }
+        let there = GlobalRead::new().from(position).to(position);
+        let event = self.read(&Query::all(), there)?.next().transpose()?;
+        Ok(event.map(|event| event.event_id()))
     }
 
     /// Has a watcher called once, as soon as there may be a durable event beyond a position or the

@@ -73,6 +73,10 @@ macro_rules! stores {
                     (**self).event_exists(event_id)
                 }
 
+                fn event_id_at(&self, position: GlobalPosition) -> Result<Option<EventId>> {
+                    (**self).event_id_at(position)
+                }
+
                 fn watch(&self, position: GlobalPosition, watcher: &Watcher) -> Result<Watch> {
                     (**self).watch(position, watcher)
                 }

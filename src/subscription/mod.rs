@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod checkpoint;
+mod reached;
 mod sleeper;
 #[cfg(test)]
 mod tests;
@@ -24,10 +25,11 @@ use std::time::Duration;
 pub use checkpoint::Checkpoint;
 pub use sleeper::StopHandle;
 
+pub(crate) use reached::Reached;
 pub(crate) use sleeper::Patience;
 
 use crate::error::{Error, Result};
-use crate::event::RecordedEvent;
+use crate::event::{EventId, RecordedEvent};
 use crate::position::GlobalPosition;
 use crate::store::{EventStore, Events, Filter, GlobalRead, Query, Watch};
 use sleeper::Sleeper;
@@ -40,6 +42,31 @@ const STEP_POSITIONS: u64 = 65_536;
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Where a subscription begins.
+///
+/// A follower that keeps its position elsewhere, in a database say, keeps the event's id with it. Then
+/// a store that was restored from a backup is noticed, also when it has grown past the position since.
+///
+/// # Examples
+///
+/// ```
+/// use annals::{Error, EventStore, ExpectedVersion, MemoryStore, NewEvent, Start, StreamId, Subscription};
+///
+/// # let task = StreamId::new("Task", "task-1")?;
+/// let store = MemoryStore::new();
+/// store.append(&task, ExpectedVersion::Any, vec![NewEvent::new("Created", "tea")])?;
+/// let mut subscription = Subscription::new(&store, Start::Beginning)?;
+/// let event = subscription.next().transpose()?.ok_or(Error::Closed)?;
+///
+/// // Kept outside: two values.
+/// let (position, event_id) = (event.global_position(), event.event_id());
+///
+/// assert!(Subscription::new(&store, Start::AfterEvent { position, event_id }).is_ok());
+/// let other = MemoryStore::new();
+/// other.append(&task, ExpectedVersion::Any, vec![NewEvent::new("Created", "coffee")])?;
+/// let refused = Subscription::new(&other, Start::AfterEvent { position, event_id });
+/// assert!(matches!(refused, Err(Error::HistoryChanged { .. })));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[doc(alias("start_from", "StartPosition"))]
 pub enum Start {
@@ -48,8 +75,20 @@ pub enum Start {
     Beginning,
     /// Behind the event that is the last one now: with what comes from now on.
     End,
-    /// Behind this position, as that of a stored [`Checkpoint`].
+    /// After this position, whichever event is at it. This cannot notice that the store has another
+    /// history since, unless it ends before the position: prefer [`AfterEvent`](Self::AfterEvent).
     After(GlobalPosition),
+    /// After this event, as that of a stored [`Checkpoint`].
+    ///
+    /// A store that has another event at the position is refused, and so is one that ends before it. A
+    /// position that a [repair](crate::FileStore::repair) has given up is accepted: its event is
+    /// lost, and nothing says that another one was there. Position 0 is the beginning, whatever the id.
+    AfterEvent {
+        /// The position of the event.
+        position: GlobalPosition,
+        /// The id of the event.
+        event_id: EventId,
+    },
 }
 
 /// What asking a subscription gives.
@@ -100,7 +139,7 @@ pub struct Subscription<S> {
     store: S,
     query: Query,
     filter: Filter,
-    position: GlobalPosition,
+    reached: Reached,
     step: Option<Step>,
     sleeper: Sleeper,
     /// Whether the last call gave an error: as an iterator it is then at its end.
@@ -119,23 +158,17 @@ impl<S: EventStore> Subscription<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::BeyondEnd`] when the store has no event at the position that it is to begin behind: it
-    /// is not the store that the position comes from, or an older state of it.
+    /// [`Error::HistoryChanged`] when the store does not have the event that it is to begin after,
+    /// and [`Error::BeyondEnd`] when it ends before a position that was given without an event: it is
+    /// not the store that the position comes from, or an older state of it. [`Error::Damage`] when that
+    /// event cannot be read, so that nothing can be compared.
     pub fn new(store: S, start: Start) -> Result<Self> {
-        let end = store.global_position()?;
-        let position = match start {
-            Start::Beginning => GlobalPosition::ZERO,
-            Start::End => end,
-            Start::After(position) if position > end => {
-                return Err(Error::BeyondEnd { position, end });
-            }
-            Start::After(position) => position,
-        };
+        let reached = start.place(&store)?;
         Ok(Self {
             store,
             query: Query::all(),
             filter: Filter::new(),
-            position,
+            reached,
             step: None,
             sleeper: Sleeper::default(),
             has_failed: false,
@@ -164,10 +197,23 @@ impl<S: EventStore> Subscription<S> {
         Ok(Self { filter, step: None, ..self })
     }
 
-    /// Returns the position of the last event that was delivered or filtered out: where a subscription
-    /// that is to go on from here begins.
+    /// Returns the position of the last event that was delivered or filtered out.
     pub fn reached(&self) -> GlobalPosition {
-        self.position
+        self.reached.position
+    }
+
+    /// Returns where a subscription begins that continues from here: the position that was
+    /// [`reached`](Self::reached), with the id of the event at it. The id of an event that was filtered
+    /// out is looked up.
+    ///
+    /// It is [`Start::After`] where a repair has given up the position, and
+    /// [`Start::Beginning`] at position 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`EventStore::event_id_at`].
+    pub fn resume_point(&self) -> Result<Start> {
+        Ok(self.reached_at(self.reached.position)?.start())
     }
 
     /// Returns a handle that stops the subscription from another thread.
@@ -192,10 +238,16 @@ impl<S: EventStore> Subscription<S> {
     }
 
     /// Goes back, or on, to a position at which it has been.
-    pub(crate) fn rewind(&mut self, position: GlobalPosition) {
-        if position != self.position {
-            (self.position, self.step) = (position, None);
+    pub(crate) fn rewind(&mut self, reached: Reached) {
+        if reached.position != self.reached.position {
+            (self.reached, self.step) = (reached, None);
         }
+    }
+
+    /// Returns a position at which it has been, as it is kept.
+    pub(crate) fn reached_at(&self, position: GlobalPosition) -> Result<Reached> {
+        let is_known = position == self.reached.position && self.reached.event_id.is_some();
+        if is_known { Ok(self.reached) } else { Reached::look_up(&self.store, position) }
     }
 
     /// Waits without reading, and tells whether it was stopped meanwhile.
@@ -225,7 +277,7 @@ impl<S: EventStore> Subscription<S> {
                 return Ok(Delivery::Nothing);
             }
             self.sleeper.arm();
-            match self.store.watch(self.position, self.sleeper.watcher()) {
+            match self.store.watch(self.reached.position, self.sleeper.watcher()) {
                 Ok(Watch::Beyond) => {}
                 Ok(Watch::Waiting) => self.sleeper.sleep(patience),
                 Ok(Watch::Unwatched) => self.sleeper.sleep(&patience.at_most(ASK_AGAIN)),
@@ -248,12 +300,14 @@ impl<S: EventStore> Subscription<S> {
         match step.events.next() {
             Some(event) => {
                 let event = event?;
-                self.position = event.global_position();
+                self.reached = Reached::from(&event);
                 self.step = Some(step);
                 Ok(Some(event))
             }
             None => {
-                self.position = step.until;
+                if step.until != self.reached.position {
+                    self.reached = Reached { position: step.until, event_id: None };
+                }
                 self.step = self.next_step()?;
                 Ok(None)
             }
@@ -262,11 +316,12 @@ impl<S: EventStore> Subscription<S> {
 
     fn next_step(&self) -> Result<Option<Step>> {
         let newest = self.store.global_position()?;
-        if newest <= self.position {
+        let position = self.reached.position;
+        if newest <= position {
             return Ok(None);
         }
-        let until = newest.min(self.position.advanced_by(STEP_POSITIONS));
-        let options = GlobalRead::new().after(self.position).to(until).filter(self.filter.clone());
+        let until = newest.min(position.advanced_by(STEP_POSITIONS));
+        let options = GlobalRead::new().after(position).to(until).filter(self.filter.clone());
         let events = self.store.read(&self.query, options)?;
         Ok(Some(Step { events, until }))
     }
@@ -292,7 +347,7 @@ impl<S: EventStore> Iterator for Subscription<S> {
 impl<S> fmt::Debug for Subscription<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Subscription");
-        shown.field("position", &self.position).field("query", &self.query);
+        shown.field("reached", &self.reached).field("query", &self.query);
         shown.field("filter", &self.filter).finish_non_exhaustive()
     }
 }

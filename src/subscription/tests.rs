@@ -27,6 +27,8 @@ struct Counted {
     events: Arc<AtomicU64>,
     /// How often it was asked to read.
     reads: AtomicU64,
+    /// What the ids of its events begin with.
+    history: AtomicU64,
     /// The position whose event can not be read.
     damaged: AtomicU64,
     watcher: Mutex<Option<Watcher>>,
@@ -39,9 +41,13 @@ struct Counted {
     stopped_by_reading: Mutex<Option<StopHandle>>,
 }
 
-fn event(position: u64) -> RecordedEvent {
+fn id(history: u64, position: u64) -> EventId {
+    EventId::from_uuid(uuid::Uuid::from_u64_pair(history, position))
+}
+
+fn event(history: u64, position: u64) -> RecordedEvent {
     let event_type = if position.is_multiple_of(1000) { "Rare" } else { "Usual" };
-    let new = NewEvent::new(event_type, "").id(EventId::from_uuid(uuid::Uuid::from_u128(7)));
+    let new = NewEvent::new(event_type, "").id(id(history, position));
     let (position, version) = (GlobalPosition::new(position), StreamVersion::new(position));
     let stream = StreamId::new("Test", "one").unwrap();
     RecordedEvent::from_new(&new, &stream, version, position, Timestamp::MIN).unwrap()
@@ -81,9 +87,10 @@ impl EventStore for Counted {
         let Some((first, last)) = options.range(newest) else { return Ok(Events::empty()) };
         let (query, filter) = (query.clone(), options.passing().clone());
         let damaged = self.damaged.load(Ordering::SeqCst);
+        let history = self.history.load(Ordering::SeqCst);
         let events = (first.get()..=last.get()).map(move |position| match position == damaged {
             true => Err(damage()),
-            false => Ok(event(position)),
+            false => Ok(event(history, position)),
         });
         let passes = move |event: &Result<RecordedEvent>| {
             event.as_ref().map_or(true, |event| query.matches(event) && filter.matches(event))
@@ -318,7 +325,7 @@ fn damage_is_an_error_at_its_place_and_moves_nothing() {
 fn a_checkpoint_is_where_the_next_subscription_begins() {
     let store = Counted::of(5);
     let mut checkpoint = Checkpoint::load(&store, "mailer").unwrap();
-    assert_eq!(checkpoint.start(), Start::After(GlobalPosition::ZERO));
+    assert_eq!(checkpoint.start(), Start::Beginning);
     checkpoint.save(GlobalPosition::new(3)).unwrap();
     let checkpoint = Checkpoint::load(&store, "mailer").unwrap();
     let mut subscription = Subscription::new(&store, checkpoint.start()).unwrap();
@@ -340,6 +347,58 @@ fn a_checkpoint_that_can_not_be_used_is_not_taken_for_none() {
         );
         assert!(is_it, "{refused:?}");
     }
-    *store.record.lock() = Some(Record::Found(vec![251].into()));
-    assert!(matches!(Checkpoint::load(&store, "mailer"), Err(Error::Payload(_))));
+    for content in [&[251][..], &[], &[3, 2], &[3, 1], &[3, 1, 7, 0]] {
+        *store.record.lock() = Some(Record::Found(content.to_vec().into()));
+        let refused = Checkpoint::load(&store, "mailer");
+        assert!(matches!(refused, Err(Error::Payload(_))), "{content:?}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_start_after_an_event_is_taken_only_where_that_event_is() {
+    let store = Counted::of(10);
+    let after = |position, event_id| Start::AfterEvent { position, event_id };
+    let mut subscription = Subscription::new(&store, after(4.into(), id(0, 4))).unwrap();
+    assert_eq!(subscription.resume_point().unwrap(), after(4.into(), id(0, 4)));
+    assert_eq!(at_hand(&mut subscription), (5..=10).collect::<Vec<_>>());
+    let refused = |position: u64, history, found| {
+        let kept = id(history, position);
+        match Subscription::new(&store, after(position.into(), kept)).err() {
+            Some(Error::HistoryChanged { position: at, kept: own, found: other }) => {
+                assert_eq!((at, own, other), (position.into(), kept, found));
+            }
+            other => panic!("not refused: {other:?}"),
+        }
+    };
+    refused(4, 1, Some(id(0, 4)));
+    refused(10, 1, Some(id(0, 10)));
+    refused(11, 0, None);
+    refused(u64::MAX, 0, None);
+    let mut from_beginning = Subscription::new(&store, after(0.into(), id(9, 9))).unwrap();
+    assert_eq!(at_hand(&mut from_beginning).len(), 10);
+    store.damaged.store(4, Ordering::SeqCst);
+    let damaged = Subscription::new(&store, after(4.into(), id(0, 4)));
+    assert!(matches!(damaged, Err(Error::Damage(_))), "{damaged:?}");
+}
+
+#[test]
+fn a_point_to_resume_from_holds_the_event_that_is_there_also_when_it_was_filtered_out() {
+    let store = Counted::of(2500);
+    let rare = Filter::new().event_type("Rare");
+    let mut subscription =
+        Subscription::new(&store, Start::Beginning).unwrap().passing(rare).unwrap();
+    let point = |position| Start::AfterEvent { position, event_id: id(0, position.get()) };
+    assert_eq!(subscription.resume_point().unwrap(), Start::Beginning);
+    assert!(matches!(subscription.next_within(Duration::ZERO), Ok(Delivery::Event(_))));
+    assert_eq!(subscription.resume_point().unwrap(), point(1000.into()));
+    assert_eq!(at_hand(&mut subscription), [2000]);
+    assert_eq!(subscription.resume_point().unwrap(), point(2500.into()));
+    let at_end = Subscription::new(&store, Start::End).unwrap();
+    assert_eq!(at_end.resume_point().unwrap(), point(2500.into()));
+
+    // What was delivered is what is kept, whatever the store has become meanwhile.
+    let mut followed = Subscription::new(&store, Start::Beginning).unwrap();
+    assert!(matches!(followed.next_within(Duration::ZERO), Ok(Delivery::Event(_))));
+    store.history.store(1, Ordering::SeqCst);
+    assert_eq!(followed.resume_point().unwrap(), point(1.into()));
 }

@@ -158,7 +158,7 @@ pub(super) fn c2_any_item_of_a_query_matches(harness: &dyn Harness) {
 pub(super) fn c2_each_condition_has_its_own_position(harness: &dyn Harness) {
     let store = four(harness);
     let tagged = |tag: &str| FailIfMatches::new(QueryItem::new().tag(tag).into());
-    for (after, expected) in [(0, Some(1)), (1, Some(2)), (2, None), (9, None), (u64::MAX, None)] {
+    for (after, expected) in [(0, Some(1)), (1, Some(2)), (2, None), (4, None)] {
         let after = GlobalPosition::new(after);
         assert_eq!(first_match(&store, tagged("x").after(after)), expected, "after {after}");
     }
@@ -170,6 +170,58 @@ pub(super) fn c2_each_condition_has_its_own_position(harness: &dyn Harness) {
     assert_eq!(failures(&store, commit(2, 2)), [condition_failure(1, 3, "Closed", "a")]);
     assert_eq!(failures(&store, commit(1, 3)), [condition_failure(0, 2, "Opened", "b")]);
     store.commit(commit(2, 3)).unwrap();
+}
+
+/// Says that nothing matches, looking only after a position.
+fn nothing_after(position: u64) -> FailIfMatches {
+    FailIfMatches::new(Query::none()).after(position.into())
+}
+
+fn beyond_end(store: &Store, commit: Commit) -> (u64, u64) {
+    match refused(store, |store| store.commit(commit)) {
+        Error::BeyondEnd { position, end } => (position.get(), end.get()),
+        other => panic!("not refused for its position: {other}"),
+    }
+}
+
+pub(super) fn c2_a_position_beyond_the_end_is_refused(harness: &dyn Harness) {
+    let store = open(harness);
+    store.commit(Commit::new().condition(nothing_after(0))).unwrap();
+    assert_eq!(beyond_end(&store, Commit::new().condition(nothing_after(1))), (1, 0));
+    for by in [1, 2, 1000, u64::MAX] {
+        let end = position(&store);
+        let at_end = to("a", ExpectedVersion::Any, events(["1"])).condition(nothing_after(end));
+        store.commit(at_end).unwrap();
+        let (end, after) = (end + 1, (end + 1).saturating_add(by));
+        let beyond = to("a", ExpectedVersion::Any, events(["2"]))
+            .condition(nothing_after(end))
+            .condition(nothing_after(after))
+            .condition(nothing_after(0));
+        assert_eq!(beyond_end(&store, beyond), (after, end));
+        let alone = Commit::new().condition(FailIfMatches::new(Query::all()).after(after.into()));
+        if after > end + 1 {
+            assert_eq!(beyond_end(&store, alone), (after, end + 1));
+        }
+    }
+}
+
+pub(super) fn c2_a_position_beyond_the_end_comes_after_a_retry_and_before_the_checks(
+    harness: &dyn Harness,
+) {
+    let store = open(harness);
+    let batch = events(["1", "2"]);
+    put(&store, "a", batch.clone());
+    let retry = to("a", ExpectedVersion::NoStream, batch.clone()).condition(nothing_after(99));
+    assert!(store.commit(retry).unwrap().replayed);
+    let impostor = NewEvent::new("Noted", "another").id(batch[0].event_id());
+    let taken = to("a", ExpectedVersion::Any, vec![impostor]).condition(nothing_after(99));
+    let taken = refused(&store, |store| store.commit(taken));
+    assert!(matches!(taken, Error::EventIdTaken { .. }), "{taken}");
+    let conflicting = to("a", ExpectedVersion::NoStream, events(["3"]))
+        .condition(FailIfMatches::new(Query::all()))
+        .condition(nothing_after(99))
+        .on_duplicate(OnDuplicate::Reject);
+    assert_eq!(beyond_end(&store, conflicting), (99, 3));
 }
 
 pub(super) fn c2_a_commit_does_not_match_its_own_conditions(harness: &dyn Harness) {

@@ -126,5 +126,6 @@ pub(super) fn e2_extreme_numbers_are_taken_for_what_they_are(harness: &dyn Harne
     assert_eq!(versions(&store, "a", ReadOptions::new().before(most).backward()), [2, 1]);
     conflicts(&store, "a", ExpectedVersion::exact(most), 2);
     let ever = FailIfMatches::new(Query::all()).after(most.into());
-    store.commit(Commit::new().condition(ever)).unwrap();
+    let error = refused(&store, |store| store.commit(Commit::new().condition(ever)));
+    assert!(matches!(error, Error::BeyondEnd { .. }), "{error}");
 }

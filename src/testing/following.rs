@@ -1,4 +1,5 @@
-//! Clauses F1 to F3: what a subscription delivers, and what it costs those who append.
+//! Clauses F1 to F3 and F5: what a subscription delivers, what it costs those who append, and that it
+//! notices another history.
 
 use std::thread;
 use std::time::Duration;
@@ -168,4 +169,74 @@ pub(super) fn f3_subscriptions_do_not_disturb_each_other(harness: &dyn Harness) 
         let events: Vec<_> = events.into_iter().map(Result::unwrap).collect();
         assert_eq!(numbers(&events), (1..=40).collect::<Vec<_>>());
     }
+}
+
+pub(super) fn f5_the_id_at_a_position_is_that_of_its_event(harness: &dyn Harness) {
+    let store = open(harness);
+    let id_at = |store: &Store, position: u64| store.event_id_at(position.into()).unwrap();
+    assert_eq!([0, 1, u64::MAX].map(|position| id_at(&store, position)), [None; 3]);
+    put(&store, "a", events(["1", "2"]));
+    put(&store, "b", events(["3"]));
+    let recorded = all(&store);
+    for event in &recorded {
+        assert_eq!(id_at(&store, event.global_position().get()), Some(event.event_id()));
+    }
+    assert_eq!([0, 4, u64::MAX].map(|position| id_at(&store, position)), [None; 3]);
+    let Some(store) = harness.reopen(store, Clock::system(), Limits::default()) else {
+        return skip("F5 after reopening", "the backend is not durable");
+    };
+    for event in &recorded {
+        assert_eq!(id_at(&store, event.global_position().get()), Some(event.event_id()));
+    }
+}
+
+pub(super) fn f5_a_subscription_begins_after_an_event_that_is_there(harness: &dyn Harness) {
+    let store = open(harness);
+    put(&store, "a", events(["1", "2", "3"]));
+    let mut subscription = follow(&store, Start::Beginning);
+    let mut kept = Vec::new();
+    while let Delivery::Event(event) = subscription.next_within(Duration::ZERO).unwrap() {
+        let (position, event_id) = (event.global_position(), event.event_id());
+        assert_eq!(subscription.resume_point().unwrap(), Start::AfterEvent { position, event_id });
+        kept.push(subscription.resume_point().unwrap());
+    }
+    put(&store, "a", events(["4"]));
+    for (behind, start) in (2..).zip(kept) {
+        assert_eq!(numbers(&at_hand(&mut follow(&store, start))), (behind..=4).collect::<Vec<_>>());
+    }
+    let nowhere = Start::AfterEvent { position: GlobalPosition::ZERO, event_id: id_of(1) };
+    assert_eq!(at_hand(&mut follow(&store, nowhere)).len(), 4);
+}
+
+pub(super) fn f5_another_history_is_refused(harness: &dyn Harness) {
+    let store = open(harness);
+    put(&store, "a", events(["1", "2", "3"]));
+    let ids: Vec<_> = all(&store).iter().map(RecordedEvent::event_id).collect();
+    let refused = |position: u64, kept, found| {
+        let position = GlobalPosition::new(position);
+        let start = Start::AfterEvent { position, event_id: kept };
+        match Subscription::new(&store, start).err() {
+            Some(Error::HistoryChanged { position: at, kept: own, found: other }) => {
+                assert_eq!((at, own, other), (position, kept, found));
+            }
+            other => panic!("another history is not told: {other:?}"),
+        }
+    };
+    refused(2, id_of(404), Some(ids[1]));
+    refused(2, ids[2], Some(ids[1]));
+    refused(3, ids[1], Some(ids[2]));
+    refused(4, ids[2], None);
+    refused(u64::MAX, ids[2], None);
+}
+
+pub(super) fn f5_what_was_filtered_out_is_compared_too(harness: &dyn Harness) {
+    let store = open(harness);
+    put(&store, "a", events(["1", "2"]));
+    let nothing = Filter::new().event_type("Unheard");
+    let mut silent = follow(&store, Start::Beginning).passing(nothing).unwrap();
+    assert!(at_hand(&mut silent).is_empty());
+    let (position, event_id) = (GlobalPosition::new(2), all(&store)[1].event_id());
+    assert_eq!(silent.resume_point().unwrap(), Start::AfterEvent { position, event_id });
+    let at_end = follow(&store, Start::End);
+    assert_eq!(at_end.resume_point().unwrap(), Start::AfterEvent { position, event_id });
 }

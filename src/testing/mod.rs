@@ -205,6 +205,8 @@ macro_rules! conformance {
                 c2_a_query_matches_by_type_tags_and_category
                 c2_any_item_of_a_query_matches
                 c2_each_condition_has_its_own_position
+                c2_a_position_beyond_the_end_is_refused
+                c2_a_position_beyond_the_end_comes_after_a_retry_and_before_the_checks
                 c2_a_commit_does_not_match_its_own_conditions
                 c2_of_threads_that_claim_one_name_one_succeeds
                 c3_a_refusal_names_every_check_that_failed
@@ -251,6 +253,10 @@ macro_rules! conformance {
                 f2_queries_and_filters_combine
                 f3_a_subscriber_that_never_asks_holds_up_no_append
                 f3_subscriptions_do_not_disturb_each_other
+                f5_the_id_at_a_position_is_that_of_its_event
+                f5_a_subscription_begins_after_an_event_that_is_there
+                f5_another_history_is_refused
+                f5_what_was_filtered_out_is_compared_too
             }
             errors {
                 e1_rejections_are_told_apart_and_say_what_happened

@@ -98,7 +98,11 @@ fn a_checkpoint_is_there_after_reopening_and_refused_by_a_store_that_is_behind_i
     let mut checkpoint = Checkpoint::load(&store, "mailer").unwrap();
     let mut subscription = Subscription::new(&store, checkpoint.start()).unwrap();
     assert_eq!(subscription.next().unwrap().unwrap().global_position().get(), 2);
+    append(&store);
     checkpoint.save(3.into()).unwrap();
-    let behind = Subscription::new(&store, checkpoint.start());
-    assert!(matches!(behind, Err(Error::BeyondEnd { .. })), "{behind:?}");
+    let start = checkpoint.start();
+    let behind = FileStore::open(directory.path().join("behind")).unwrap();
+    append(&behind);
+    let refused = Subscription::new(&behind, start);
+    assert!(matches!(refused, Err(Error::HistoryChanged { .. })), "{refused:?}");
 }

@@ -16,6 +16,7 @@
 mod applications;
 mod child;
 mod deliveries;
+mod histories;
 mod kills;
 mod projections;
 mod rebuilds;

@@ -575,7 +575,7 @@ fn what_was_kept_ahead_of_the_log_is_refused() {
     restored.write_record(RecordKind::Projection, "positions", &kept).unwrap();
     let projection = Positions(Arc::clone(&poison));
     let refused = ProjectionRunner::open(&restored, "positions", projection, options());
-    assert!(matches!(refused.map(drop), Err(Error::BeyondEnd { .. })));
+    assert!(matches!(refused.map(drop), Err(Error::HistoryChanged { found: None, .. })));
 }
 
 /// A store in memory of which writing records can fail, and whose records can be unusable.

@@ -374,6 +374,7 @@ fn refusal(error: &Error) -> Refusal {
         Error::CommitRefused { failures } => {
             Refusal::Checks(failures.iter().map(check_failure).collect())
         }
+        Error::BeyondEnd { position, end } => Refusal::BeyondEnd(position.get(), end.get()),
         Error::DuplicateEvent { event_id, global_position, .. } => {
             Refusal::Duplicate(number(event_id), global_position.map(GlobalPosition::get))
         }

@@ -101,6 +101,8 @@ pub(crate) enum Refusal {
     Taken(u128, usize, Option<u64>, &'static str),
     /// Every failure: a stream with its version, or a condition with the position that matched.
     Checks(Vec<Failure>),
+    /// The position of a condition, and where the store ends.
+    BeyondEnd(u64, u64),
     Duplicate(u128, Option<u64>),
     /// Id, claimed version, assigned version.
     Claim(u128, u64, u64),
@@ -159,6 +161,7 @@ impl Model {
         let replayed = self.is_replay(commit);
         let mut after = self.rows.clone();
         if !replayed {
+            self.refuse_another_history(commit)?;
             self.check(commit)?;
             if commit.reject {
                 self.refuse_duplicates(commit)?;
@@ -214,6 +217,15 @@ impl Model {
             }
         }
         !seen.is_empty()
+    }
+
+    /// C2: no condition looks after a position that the store does not have.
+    fn refuse_another_history(&self, commit: &PlainCommit) -> Result<(), Refusal> {
+        let end = self.rows.len() as u64;
+        match commit.conditions.iter().filter_map(|(_, after)| *after).max() {
+            Some(after) if after > end => Err(Refusal::BeyondEnd(after, end)),
+            _ => Ok(()),
+        }
     }
 
     /// A2, C2, C3: every check that fails.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::engine::{Durability, Submission, Work};
 use crate::limits::UNATTENDED_BYTES_MAX;
-use crate::store::{Watch, Watcher};
+use crate::store::{FailIfMatches, Query, Watch, Watcher};
 
 fn submit_sized(
     engine: &MemoryEngine,
@@ -88,6 +88,28 @@ fn the_writing_thread_is_called_once_there_is_something_to_write() {
     assert!(engine.work(Work::Write));
     assert!(submitted.is_done());
     assert!(!engine.work(Work::Write));
+}
+
+#[test]
+fn a_condition_may_look_after_a_position_that_is_acknowledged_and_not_durable_yet() {
+    // Judged by what is durable alone, the position would be beyond the end of the store.
+    let engine = open_hasty(&MemoryDisk::new(), Workers::Caller);
+    append(&engine, 1).unwrap();
+    let position = append(&engine, 2).unwrap().global_position;
+    assert!(position > engine.reader().durable(), "it is only acknowledged");
+    let nothing = || FailIfMatches::new(Query::none()).after(position);
+    let checked = engine.commit(Commit::new().condition(nothing())).unwrap();
+    assert_eq!(checked.global_position, position);
+    let position = append(&engine, 3).unwrap().global_position;
+    assert!(position > engine.reader().durable());
+    let conflicting = Commit::new()
+        .append(&stream("one"), ExpectedVersion::NoStream, vec![event(4, 8)])
+        .condition(FailIfMatches::new(Query::none()).after(position));
+    let refused = engine.commit(conflicting);
+    assert!(matches!(refused, Err(Error::CommitRefused { .. })), "{refused:?}");
+    let beyond = FailIfMatches::new(Query::none()).after(position.next());
+    let refused = engine.commit(Commit::new().condition(beyond));
+    assert!(matches!(refused, Err(Error::BeyondEnd { .. })), "{refused:?}");
 }
 
 #[test]
