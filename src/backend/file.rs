@@ -265,11 +265,11 @@ impl FileStore {
     /// }
     /// # Ok::<(), annals::Error>(())
     /// ```
-    #[expect(clippy::needless_pass_by_value, reason = "taken as by the other ways to open")]
     pub fn open_read_only_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         options.check()?;
-        let root = paths::existing(path.as_ref())?.with_read_mode(read_mode(options.reading));
-        Engine::open_read_only(root).map(Self::over)
+        let Options { reading, clock, .. } = options;
+        let root = paths::existing(path.as_ref())?.with_read_mode(read_mode(reading));
+        Engine::open_read_only_by(root, &clock).map(Self::over)
     }
 
     fn over(engine: Engine<RealDisk>) -> Self {

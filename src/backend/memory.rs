@@ -123,14 +123,18 @@ impl MemoryStore {
 }
 
 impl EventStore for MemoryStore {
-    fn commit(&self, commit: Commit) -> Result<CommitResult> {
+    fn commit(&self, mut commit: Commit) -> Result<CommitResult> {
         commit.check(&self.limits)?;
         let mut state = self.state.write();
         let view = CommitView { state: &state, commit: &commit };
         let hashes = commit.appends.iter().map(|append| self.hasher.hash_one(&append.stream));
         let firsts = FirstAppends::of(&commit, hashes)?;
         let Decision { writes, result } = decide(&commit, &firsts, &view)?;
-        let recorded_at = self.clock.now().max(state.recorded_until());
+        let now = self.clock.now();
+        let recorded_at = now.max(state.recorded_until());
+        if now < recorded_at {
+            commit.occurs_at(now);
+        }
         let events = writes.iter().map(|write| record(&commit, *write, recorded_at));
         for (stream, event) in events.collect::<Result<Vec<_>>>()? {
             state.add(stream, event);

@@ -20,6 +20,7 @@ use super::background::{Bell, Call};
 use super::prepared::Keys;
 use super::reader::{Reader, Written};
 use super::rotation::Rotation;
+use super::times::Times;
 use crate::bugs::{self, Bug};
 use crate::clock::Clock;
 use crate::error::{Error, PoisonCause};
@@ -166,7 +167,7 @@ pub(crate) struct Appender<D: Disk> {
     reader: Arc<Reader<D>>,
     rotation: Arc<Rotation<D>>,
     bell: Arc<Bell>,
-    clock: Clock,
+    times: Arc<Times>,
     active: Arc<Segment<D::File>>,
     offset: u64,
     tally: Tally,
@@ -199,11 +200,12 @@ impl<D: Disk> Appender<D> {
     ) -> Self {
         let LogEnd { active, offset, tally, epoch, recorded_at } = end;
         let (written, buffer) = ((0, 0), Vec::new());
+        let times = Arc::new(Times::new(clock, recorded_at));
         Self {
             reader,
             rotation,
             bell,
-            clock,
+            times,
             active,
             offset,
             tally,
@@ -215,6 +217,11 @@ impl<D: Disk> Appender<D> {
         }
     }
 
+    /// Returns the times that it records.
+    pub(crate) fn times(&self) -> &Arc<Times> {
+        &self.times
+    }
+
     /// Writes frames in order, makes them durable and publishes them. What is to be done `meanwhile` is
     /// done before the sync, when the device has begun with several events.
     pub(crate) fn write(
@@ -222,7 +229,7 @@ impl<D: Disk> Appender<D> {
         frames: &mut [QueuedFrame],
         meanwhile: &mut dyn FnMut(),
     ) -> Result<(), GroupFailure> {
-        self.recorded_at = self.recorded_at.max(self.clock.now());
+        self.recorded_at = self.times.next();
         if !self.has_begun
             && !bugs::on(Bug::EpochUnmarked)
             && let Some(first) = frames.first().filter(|first| first.frame.event_count() > 0)

@@ -35,6 +35,7 @@ use super::reader::Reader;
 use super::staged::{DurableView, Staged, StagedCommit, StagedView, staged_versions};
 use super::submission::Durability;
 use super::sync::{AtomicU64, AtomicUsize, Mutex, MutexGuard, Stopwatch, yield_now};
+use super::times::Times;
 use super::waiter::{Outcome, Presence, Summons, Waiter};
 use crate::bugs::{self, Bug};
 use crate::error::{Error, PoisonCause, Result};
@@ -53,6 +54,7 @@ const GATHERING_SHARE: u64 = 8;
 /// Orders commits and makes them durable in groups.
 pub(crate) struct CommitQueue<D: Disk> {
     reader: Arc<Reader<D>>,
+    times: Arc<Times>,
     limits: Limits,
     durability: Durability,
     bell: Arc<Bell>,
@@ -137,8 +139,10 @@ impl<D: Disk> CommitQueue<D> {
             is_unmarked,
             is_mark_due: is_unmarked,
         };
+        let times = Arc::clone(appender.times());
         Self {
             reader,
+            times,
             limits,
             durability,
             bell,
@@ -164,8 +168,7 @@ impl<D: Disk> CommitQueue<D> {
     /// Admits a commit, waiting for what it depends on. Returns what it comes to and, if it is in the
     /// gathering group, its part there, still under the lock.
     pub(super) fn enter(&self, mut commit: Commit, presence: Presence) -> Result<Entered<'_>> {
-        commit.check(&self.limits)?;
-        let mut prepared = self.prepare(&commit, None)?;
+        let mut prepared = self.begin(&mut commit)?;
         loop {
             let found = Found::look_up(&self.reader, &commit, &prepared);
             let mut state = self.state.lock();
@@ -183,6 +186,15 @@ impl<D: Disk> CommitQueue<D> {
                 }
             }
         }
+    }
+
+    /// Checks a commit and encodes its events.
+    fn begin(&self, commit: &mut Commit) -> Result<Prepared> {
+        commit.check(&self.limits)?;
+        if let Some(now) = self.times.clock_behind() {
+            commit.occurs_at(now);
+        }
+        self.prepare(commit, None)
     }
 
     /// Encodes the events of a commit, or those that are to be written.
@@ -511,11 +523,11 @@ impl<D: Disk> CommitQueue<D> {
             .iter()
             .map(|commit| {
                 state.check_open()?;
-                commit.check(&self.limits)?;
-                let mut prepared = self.prepare(commit, None)?;
-                let found = Found::look_up(&self.reader, commit, &prepared)?;
+                let mut commit = commit.clone();
+                let mut prepared = self.begin(&mut commit)?;
+                let found = Found::look_up(&self.reader, &commit, &prepared)?;
                 let presence = Presence::Waits;
-                self.admit(&mut state, &mut commit.clone(), &mut prepared, &found, presence)
+                self.admit(&mut state, &mut commit, &mut prepared, &found, presence)
             })
             .collect();
         let first = state.gathering.callers.first().map(Arc::clone);

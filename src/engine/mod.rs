@@ -46,6 +46,7 @@ mod sync;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod times;
 mod verify;
 mod waiter;
 mod watchers;
@@ -145,9 +146,15 @@ impl<D: Disk> Engine<D> {
 
     /// Opens a store for reading, damaged or not, beside a writer or not.
     pub(crate) fn open_read_only(root: D) -> Result<Self> {
+        Self::open_read_only_by(root, &Clock::system())
+    }
+
+    /// As [`open_read_only`](Self::open_read_only), with a clock that the log is compared with.
+    pub(crate) fn open_read_only_by(root: D, clock: &Clock) -> Result<Self> {
         let directory = directory::open(root)?;
         let (index, walked) = walk_read_only(&directory)?;
-        let findings = findings(&directory, &walked);
+        let mut findings = findings(&directory, &walked);
+        findings.extend(times::ahead_of_clock(&walked, clock));
         let had_spare = walked.spare.is_some();
         let reader = Arc::new(reader(&directory, index, &walked));
         reader.watchers().end();
@@ -162,7 +169,8 @@ impl<D: Disk> Engine<D> {
         mut walked: Walked<D>,
         options: &EngineOptions,
     ) -> Result<Self> {
-        let findings = findings(&directory, &walked);
+        let mut findings = findings(&directory, &walked);
+        findings.extend(times::ahead_of_clock(&walked, &options.clock));
         let active = walked.segments.last().map(Arc::clone);
         let active = active.ok_or(Error::Internal { invariant: "an open log has a segment" })?;
         let reader = Arc::new(reader(&directory, Arc::clone(&index), &walked));

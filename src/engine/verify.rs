@@ -6,6 +6,8 @@ use super::indexing;
 use super::recovery;
 use super::route::{Depth, Route};
 use super::settling;
+use super::times;
+use crate::clock::Clock;
 use crate::error::Result;
 use crate::format::Frame;
 use crate::index::{RunCheck, TermHasher};
@@ -43,16 +45,18 @@ pub(crate) fn verify<D: Disk>(root: D) -> Result<VerifyReport> {
     let directory = directory::open(root.unmapped())?;
     let mut attempt = 1;
     loop {
-        let report = verify_once(&directory)?;
+        let (mut report, ahead) = verify_once(&directory)?;
         let is_known = |finding: &Finding| finding.severity == Severity::Repaired;
         if report.findings.iter().all(is_known) || attempt == ATTEMPTS {
+            report.findings.extend(ahead);
             return Ok(report);
         }
         attempt += 1;
     }
 }
 
-fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<VerifyReport> {
+/// Verifies a store once. Returns beside the report what no second look would change.
+fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<(VerifyReport, Option<Finding>)> {
     let (mut events, mut commits) = (0, 0);
     let mut runs = indexing::check(directory)?;
     let hasher = TermHasher::new(directory.identity.hash_key);
@@ -84,7 +88,8 @@ fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<VerifyReport> {
     }
     findings.extend(unusable_records(directory)?);
     let lost = directory.holes.lost_count();
-    Ok(VerifyReport { events, commits, segments, lost, findings })
+    let ahead = times::ahead_of_clock(&walked, &Clock::system());
+    Ok((VerifyReport { events, commits, segments, lost, findings }, ahead))
 }
 
 /// Reports records that can not be used. They are read as if they were not there.

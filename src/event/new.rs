@@ -136,7 +136,7 @@ impl NewEvent {
         Self { event_version, ..self }
     }
 
-    /// Sets when the event happened; when not set, that is when it is recorded.
+    /// Sets when the event happened; when not set, that is the time of the store's clock at its commit.
     #[must_use]
     pub fn occurred_at(self, occurred_at: Timestamp) -> Self {
         Self { occurred_at: Some(occurred_at), ..self }

@@ -108,7 +108,8 @@ impl RecordedEvent {
         self.parts().recorded_at()
     }
 
-    /// Returns when the event happened, as its author said; otherwise when it was recorded.
+    /// Returns when the event happened, as its author said; otherwise the time of the store's clock at its
+    /// commit, which is when it was recorded unless the clock had stepped back.
     #[inline]
     pub fn occurred_at(&self) -> Timestamp {
         self.parts().occurred_at()

@@ -8,6 +8,7 @@ use crate::event::NewEvent;
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::store::query::Query;
 use crate::stream::StreamId;
+use crate::timestamp::Timestamp;
 
 /// What the caller expects of a stream before an append (CONTRACT A2).
 ///
@@ -209,6 +210,16 @@ impl Commit {
     #[must_use]
     pub fn on_duplicate(self, on_duplicate: OnDuplicate) -> Self {
         Self { on_duplicate, ..self }
+    }
+}
+
+impl Commit {
+    /// Gives the events that have no time of their own the time of the clock, where it is not the time
+    /// that is recorded with them.
+    pub(crate) fn occurs_at(&mut self, now: Timestamp) {
+        for event in self.appends.iter_mut().flat_map(|append| &mut append.events) {
+            event.occurred_at.get_or_insert(now);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! threads. What becomes of known ids is in `results`.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::material::*;
 use super::{Harness, skip};
@@ -10,7 +11,7 @@ use crate::error::Error;
 use crate::event::{ContentType, NewEvent, RecordedEvent};
 use crate::limits::{Limits, TAGS_MAX};
 use crate::position::StreamVersion;
-use crate::store::{ExpectedVersion, ReadOptions};
+use crate::store::{ExpectedVersion, Filter, ReadOptions};
 use crate::stream::{ActorId, IdRef, TenantId};
 use crate::timestamp::Timestamp;
 
@@ -272,6 +273,42 @@ pub(super) fn a9_the_time_an_event_happened_is_not_touched(harness: &dyn Harness
     let times = [Timestamp::MIN, at(3), at(99), Timestamp::MAX, Timestamp::from_micros(0)];
     put(&store, "a", times.map(|time| event("x").occurred_at(time)).to_vec());
     assert_eq!(all(&store).iter().map(RecordedEvent::occurred_at).collect::<Vec<_>>(), times);
+}
+
+pub(super) fn a9_an_event_without_a_time_occurs_at_that_of_the_clock(harness: &dyn Harness) {
+    // After one commit in a far future, later events once occurred there as well.
+    let future = at(3_000_000_000);
+    let (clock, hand) = Clock::manual(future);
+    let mut store = harness.open(clock.clone(), Limits::default());
+    put(&store, "a", events(["in the future"]));
+    let times = |store: &Store| {
+        let newest = collected(store.read_all(ReadOptions::new().backward().limit(1)));
+        (newest[0].recorded_at(), newest[0].occurred_at())
+    };
+    assert_eq!(times(&store), (future, future));
+    for seconds in [5, 7, 6] {
+        hand.set(at(seconds));
+        put(&store, "a", events(["now"]));
+        assert_eq!(times(&store), (future, at(seconds)));
+        let now = Filter::new().occurred_from(at(seconds)).occurred_to(at(seconds));
+        let found = collected(store.read_stream(&stream("a"), ReadOptions::new().filter(now)));
+        assert_eq!(found.len(), 1);
+        put(&store, "a", vec![event("then").occurred_at(at(2)), event("now")]);
+        let both = collected(store.read_all(ReadOptions::new().backward().limit(2)));
+        assert_eq!((both[1].occurred_at(), both[0].occurred_at()), (at(2), at(seconds)));
+        let retried = NewEvent::new("Noted", "now").id(both[0].event_id());
+        assert!(put(&store, "a", vec![retried]).replayed, "a time tells no events apart");
+        let before = all(&store);
+        store = match harness.reopen(store, clock.clone(), Limits::default()) {
+            Some(store) => store,
+            None => return skip("A9 after reopening", "the backend is not durable"),
+        };
+        assert_eq!(all(&store), before);
+    }
+    hand.set(future.later_by(Duration::from_secs(1)));
+    put(&store, "a", events(["later"]));
+    let later = future.later_by(Duration::from_secs(1));
+    assert_eq!(times(&store), (later, later));
 }
 
 pub(super) fn a10_threads_with_exact_versions_lose_no_update(harness: &dyn Harness) {

@@ -173,6 +173,7 @@ macro_rules! conformance {
                 a9_recorded_times_never_decrease_across_reopening
                 a9_the_events_of_a_commit_share_their_time
                 a9_the_time_an_event_happened_is_not_touched
+                a9_an_event_without_a_time_occurs_at_that_of_the_clock
                 a10_threads_with_exact_versions_lose_no_update
                 a10_of_many_that_expect_no_stream_one_succeeds
                 a10_the_same_batch_from_many_threads_is_recorded_once

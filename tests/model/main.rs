@@ -225,7 +225,7 @@ impl<S: Subject> Session<S> {
         };
         let occurred = seconds(event.occurred_at());
         let given = known.event.occurred;
-        assert_eq!(occurred, given.unwrap_or(known.recorded));
+        assert_eq!(occurred, given.unwrap_or(known.committed));
         let tags: Vec<_> = event.tags().collect();
         assert_eq!(tags, known.event.tags);
         let tenant = event.tenant().map(|tenant| tenant.to_string());
@@ -235,6 +235,7 @@ impl<S: Subject> Session<S> {
             version: event.stream_version().get(),
             position: event.global_position().get(),
             recorded: seconds(event.recorded_at()),
+            committed: known.committed,
             event: Plain {
                 id,
                 event_type: text(event.event_type(), known.event.event_type),

@@ -44,6 +44,8 @@ pub(crate) struct Row {
     pub(crate) version: u64,
     pub(crate) position: u64,
     pub(crate) recorded: i64,
+    /// What the clock said at its commit.
+    pub(crate) committed: i64,
     pub(crate) event: Plain,
 }
 
@@ -283,7 +285,8 @@ impl Model {
             let version = rows.iter().filter(|row| row.stream == stream).count() as u64 + 1;
             let position = rows.len() as u64 + 1;
             let event = event.clone();
-            rows.push(Row { stream, version, position, recorded: self.now, event });
+            let (recorded, committed) = (self.now, self.now);
+            rows.push(Row { stream, version, position, recorded, committed, event });
         }
         rows
     }
@@ -364,7 +367,7 @@ fn fits(item: &Item, row: &Row) -> bool {
 }
 
 fn passes(filter: &PlainFilter, row: &Row) -> bool {
-    let occurred = row.event.occurred.unwrap_or(row.recorded);
+    let occurred = row.event.occurred.unwrap_or(row.committed);
     let within = |time: i64, (from, to): (Option<i64>, Option<i64>)| {
         from.is_none_or(|from| from <= time) && to.is_none_or(|to| time <= to)
     };

@@ -555,3 +555,35 @@ fn case_k_a_writer_that_goes_on_while_it_is_looked_at_is_no_damage() {
         assert_holds(&engine, 8);
     }
 }
+
+#[test]
+fn a_log_that_is_ahead_of_the_clock_is_noted_with_both_times() {
+    // A single boot in 2100 was seen by nobody.
+    let disk = MemoryDisk::new();
+    let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+    let (clock, hand) = Clock::manual(at(4_102_444_800));
+    let options = || EngineOptions { clock: clock.clone(), ..options() };
+    let engine = Engine::open(disk.clone(), &options()).unwrap();
+    append(&engine, 1).unwrap();
+    assert_eq!(engine.findings(), []);
+    engine.close().unwrap();
+    assert_eq!(Engine::open(disk.copy(), &options()).unwrap().findings(), []);
+
+    hand.set(at(1_700_000_000));
+    let is_noted = |findings: &[crate::engine::Finding]| {
+        let [finding] = findings else { panic!("{findings:?}") };
+        assert_eq!(finding.severity, Severity::Note);
+        assert!(finding.what.contains("2100-01-01T00:00:00"), "{finding}");
+    };
+    let engine = Engine::open(disk.copy(), &options()).unwrap();
+    is_noted(engine.findings());
+    assert!(engine.findings()[0].what.contains("2023-11-14T22:13:20"), "{:?}", engine.findings());
+    append(&engine, 2).unwrap();
+    assert_holds(&engine, 2);
+    is_noted(Engine::open_read_only_by(disk.copy(), &clock).unwrap().findings());
+    let report = verify(disk.copy()).unwrap();
+    assert!(report.is_intact());
+    is_noted(&report.findings);
+    hand.set(at(4_102_444_801));
+    assert_eq!(Engine::open_read_only_by(disk.copy(), &clock).unwrap().findings(), []);
+}
