@@ -106,7 +106,7 @@ pub use projection::{
     DeadLetter, Handled, OnFailure, OnHistoryChange, Progress, Projection, ProjectionOptions,
     ProjectionRunner, ProjectionView, Rebuild, Redriven, Retries,
 };
-pub use record::{Record, RecordKind, Unusable};
+pub use record::{Record, RecordKind, RecordList, Unusable, UnusableRecord};
 pub use store::{
     AppendResult, Bound, CheckFailure, Claim, Claims, Commit, CommitResult, Direction, EventStore,
     EventStream, Events, ExpectedVersion, FailIfMatches, Filter, GlobalRead, OnDuplicate, Query,

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
 
 macro_rules! counted_from_one {
     ($(#[$meta:meta])* $name:ident) => {
@@ -61,6 +63,15 @@ macro_rules! counted_from_one {
             }
         }
 
+        impl FromStr for $name {
+            type Err = ParseIntError;
+
+            /// Reads what `Display` writes.
+            fn from_str(text: &str) -> Result<Self, ParseIntError> {
+                text.parse().map(Self)
+            }
+        }
+
         impl From<u64> for $name {
             fn from(number: u64) -> Self {
                 Self(number)
@@ -79,6 +90,7 @@ counted_from_one! {
     ///
     /// let position = GlobalPosition::new(41);
     /// assert_eq!(position.next().get(), 42);
+    /// assert_eq!(position.to_string().parse(), Ok(position));
     /// ```
     #[doc(alias = "global_position")]
     #[doc(alias = "Position")]

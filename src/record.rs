@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 
@@ -28,13 +29,15 @@ use crate::limits::{RECORD_BYTES_MAX, RECORD_NAME_BYTES_MAX};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum RecordKind {
-    /// The state of an aggregate as of a version.
+    /// The state of an aggregate as of a version. Its name is the text form of the stream, `id:Type`.
     Snapshot,
-    /// How far a subscription has come.
+    /// How far a subscription has come. Its name is the one that was given to
+    /// [`Checkpoint::load`](crate::Checkpoint::load).
     Checkpoint,
-    /// The state of a projection, and how far it has come.
+    /// The state of a projection, how far it has come, and its
+    /// [dead letters](crate::DeadLetter::list). Its name is that of the projection.
     Projection,
-    /// The same of a projection that is built anew beside the one in use.
+    /// The same of a projection that is built anew beside the one in use, and has its name.
     Rebuild,
 }
 
@@ -92,6 +95,36 @@ impl Record {
             Self::Absent | Self::Unusable(_) => None,
         }
     }
+}
+
+/// The records of one kind, as [`RecordStore::list`](crate::RecordStore::list) finds them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct RecordList {
+    /// The names of the records that can be used, sorted by their bytes.
+    pub names: Vec<String>,
+    /// Those that cannot be used, in the order of their files.
+    pub unusable: Vec<UnusableRecord>,
+}
+
+impl RecordList {
+    /// Puts together what a backend found, in any order.
+    pub fn new(mut names: Vec<String>, mut unusable: Vec<UnusableRecord>) -> Self {
+        names.sort_unstable();
+        unusable.sort_unstable_by(|one, other| one.file.cmp(&other.file));
+        Self { names, unusable }
+    }
+}
+
+/// A record that is there and cannot be used, and whose name can therefore not be told for certain.
+///
+/// What to do: remove it by its name, if that is known, or remove the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnusableRecord {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it, as a sentence.
+    pub why: String,
 }
 
 /// Why a record can not be used.

@@ -21,7 +21,7 @@ use crate::index::MEMTABLE_EVENTS_MAX;
 use crate::io::{Disk, PAGE_BYTES, ReadMode, RealDisk};
 use crate::limits::{Limits, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::record::{Record, RecordKind};
+use crate::record::{Record, RecordKind, RecordList};
 use crate::store::{
     Claim, Commit, CommitResult, EventStore, EventStream, Events, GlobalRead, Query, RecordStore,
     StreamRead, Watch, Watcher,
@@ -565,6 +565,10 @@ impl RecordStore for FileStore {
 
     fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
         self.records.remove_record(kind, name)
+    }
+
+    fn list(&self, kind: RecordKind) -> Result<RecordList> {
+        self.records.list(kind)
     }
 
     fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::event::{EventId, RecordedEvent};
 use crate::limits::Limits;
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::record::{Record, RecordKind, check_content, check_name};
+use crate::record::{Record, RecordKind, RecordList, check_content, check_name};
 use crate::store::{
     Claim, Claims, Commit, CommitResult, Decision, Direction, EventStore, Events, FirstAppends,
     GlobalRead, Query, ReadOptions, RecordStore, StreamRead, View, Watch, Watcher, Write, decide,
@@ -200,6 +200,12 @@ impl RecordStore for MemoryStore {
         check_name(name)?;
         self.records.write().remove(&(kind, name.to_owned()));
         Ok(())
+    }
+
+    fn list(&self, kind: RecordKind) -> Result<RecordList> {
+        let records = self.records.read();
+        let names = records.keys().filter(|(own, _)| *own == kind).map(|(_, name)| name.clone());
+        Ok(RecordList::new(names.collect(), Vec::new()))
     }
 
     fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {

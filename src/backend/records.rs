@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::io::RealDisk;
-use crate::record::{Record, RecordKind};
+use crate::record::{Record, RecordKind, RecordList};
 use crate::sidecar::Sidecar;
 use crate::store::{Claim, Claims, RecordStore};
 
@@ -31,6 +31,10 @@ impl RecordStore for FileRecords {
 
     fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
         self.sidecar.remove(kind, name)
+    }
+
+    fn list(&self, kind: RecordKind) -> Result<RecordList> {
+        self.sidecar.list(kind)
     }
 
     fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {

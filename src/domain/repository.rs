@@ -24,6 +24,10 @@ const ATTEMPTS_DEFAULT: u32 = 64;
 
 /// Why a command led to nothing.
 ///
+/// It is an error for every rejection that can be displayed: a type of errors, or a text. So `?` hands it
+/// on as a `Box<dyn Error>`. Its source is that of the store's error; a rejection is the error itself, and
+/// what caused it is asked of [`Rejected`](Self::Rejected).
+///
 /// # Examples
 ///
 /// ```
@@ -36,13 +40,18 @@ const ATTEMPTS_DEFAULT: u32 = 64;
 ///     }
 /// }
 /// assert_eq!(answer(CommandError::Rejected("too late")), "you may not: too late");
+///
+/// fn rejected() -> Result<(), Box<dyn std::error::Error>> {
+///     Err(CommandError::Rejected("too late"))?
+/// }
+/// assert!(rejected().is_err_and(|error| error.to_string() == "too late"));
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError<R> {
     /// The domain rejects it. Nothing was written.
     ///
     /// What to do: tell whoever gave the command.
-    #[error(transparent)]
+    #[error("{0}")]
     #[doc(alias = "CommandRejectedError")]
     Rejected(R),
     /// Loading or saving failed.

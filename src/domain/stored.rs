@@ -35,7 +35,8 @@ const LAYOUT: u32 = 1;
 /// Keeps snapshots as records beside the log of a store, durably.
 ///
 /// Made by [`FileStore::snapshots`](crate::FileStore::snapshots). A thread writes them, begun with the first;
-/// a save only hands its snapshot over, and drops it where 64 others wait already. A clone shares the
+/// a save only hands its snapshot over, and drops it where 64 others wait already. Each is a record of the kind
+/// [`RecordKind::Snapshot`] under the text form of its stream, `id:Type`. A clone shares the
 /// thread; the last one that is dropped waits until what was handed over is written.
 ///
 /// # Examples
@@ -102,6 +103,26 @@ impl StoredSnapshots {
     pub fn new(records: Arc<dyn RecordStore>) -> Self {
         let shared = Shared { records, queue: Mutex::default(), changed: Condvar::new() };
         Self(Arc::new(Writer { shared: Arc::new(shared), thread: Mutex::default() }))
+    }
+
+    /// Removes the snapshot of a stream, also one that waits to be written; one that is not there is no
+    /// error. The aggregate is then loaded by all of its events.
+    ///
+    /// [`RecordStore::list`] names the snapshots of a store by the text form of their streams.
+    ///
+    /// # Errors
+    ///
+    /// As [`RecordStore::remove_record`].
+    #[doc(alias = "delete_snapshot")]
+    pub fn remove(&self, stream: &StreamId) -> Result<()> {
+        let shared = &self.0.shared;
+        let mut queue = shared.queue.lock();
+        queue.forget(stream);
+        let is_under_way =
+            |queue: &mut Queue| queue.under_way.as_ref().is_some_and(|(own, _)| own == stream);
+        shared.changed.wait_while(&mut queue, is_under_way);
+        drop(queue);
+        shared.records.remove_record(RecordKind::Snapshot, &stream.to_string())
     }
 
     /// Waits until every snapshot that was handed over is written or given up.
@@ -242,6 +263,13 @@ impl Queue {
             self.order.push_back(stream.clone());
         }
         self.waiting.insert(stream.clone(), snapshot);
+    }
+
+    /// Drops the snapshot of a stream that waits.
+    fn forget(&mut self, stream: &StreamId) {
+        if self.waiting.remove(stream).is_some() {
+            self.order.retain(|other| other != stream);
+        }
     }
 
     /// Returns the newest snapshot of a stream that is not written yet.

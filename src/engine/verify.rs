@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::format::Frame;
 use crate::index::{RunCheck, TermHasher};
 use crate::io::{Disk, OpenMode};
+use crate::record::UnusableRecord;
 use crate::sidecar::Writing;
 
 /// What verification found.
@@ -95,7 +96,9 @@ fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<(VerifyReport, Optio
 /// Reports records that can not be used. They are read as if they were not there.
 fn unusable_records<D: Disk>(directory: &Directory<D>) -> Result<Vec<Finding>> {
     let unusable = directory.sidecar(Writing::ReadOnly).check()?.into_iter();
-    let finding = |(path, why)| Finding::note(path, 0, format!("record: {why}; it is not used"));
+    let finding = |UnusableRecord { file, why }| {
+        Finding::note(file, 0, format!("record: {why}; it is not used"))
+    };
     Ok(unusable.map(finding).collect())
 }
 

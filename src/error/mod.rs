@@ -451,6 +451,16 @@ pub enum Error {
         supported: String,
     },
 
+    /// The store does not offer this: a wrapper of another store that does not hand it on, or a backend
+    /// that cannot.
+    ///
+    /// What to do: ask the store that is wrapped, or override the method.
+    #[error("the store does not offer {operation}: ask the store that it wraps")]
+    Unsupported {
+        /// What was asked for.
+        operation: &'static str,
+    },
+
     /// The store was opened read-only.
     ///
     /// What to do: open it with [`FileStore::open`](crate::FileStore::open).

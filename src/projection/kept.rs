@@ -42,6 +42,35 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// Reads the dead letters of the projection with a name, in the order in which they were set aside:
+    /// as they were kept last, whether it is running or not, and whatever the version of its state.
+    /// None where no such projection is kept. [`RecordStore::list`] names those that are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RecordUnusable`] when what was kept cannot be used, [`Error::Payload`] when it is no
+    /// state of a projection. Otherwise as [`RecordStore::read_record`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use annals::{DeadLetter, MemoryStore, RecordKind, RecordStore};
+    ///
+    /// # let store = MemoryStore::new();
+    /// for projection in store.list(RecordKind::Projection)?.names {
+    ///     for letter in DeadLetter::list(&store, &projection)? {
+    ///         println!("{projection}: event {} failed: {}", letter.position, letter.error);
+    ///     }
+    /// }
+    /// # Ok::<(), annals::Error>(())
+    /// ```
+    #[doc(alias("get_failed_events", "DLQRepository"))]
+    pub fn list(store: &(impl RecordStore + ?Sized), projection: &str) -> Result<Vec<Self>> {
+        let kept = Encoded::read(store, RecordKind::Projection, projection)?;
+        let letters = kept.map(|kept| kept.dead_letters).unwrap_or_default();
+        Ok(letters.into_iter().map(Self::from).collect())
+    }
+
     pub(crate) fn new(
         event: &RecordedEvent,
         attempts: u32,
@@ -202,7 +231,11 @@ impl Kept {
 
 impl Encoded {
     /// Reads what is kept under a name, whatever the version of its state.
-    fn read(store: &impl RecordStore, kind: RecordKind, name: &str) -> Result<Option<Self>> {
+    fn read(
+        store: &(impl RecordStore + ?Sized),
+        kind: RecordKind,
+        name: &str,
+    ) -> Result<Option<Self>> {
         let unusable = |reason| Error::RecordUnusable { kind, name: name.to_owned(), reason };
         match store.read_record(kind, name)? {
             Record::Found(content) => match Self::decode(&content) {

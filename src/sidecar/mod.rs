@@ -29,7 +29,9 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::format::{Fault, RECORD_FILE_BYTES_MAX, RecordFile};
 use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode};
-use crate::record::{Record, RecordKind, Unusable, check_content, check_name};
+use crate::record::{
+    Record, RecordKind, RecordList, Unusable, UnusableRecord, check_content, check_name,
+};
 use name::{FileName, is_folder};
 
 /// The folder of the records.
@@ -61,7 +63,7 @@ pub(crate) enum Writing {
 }
 
 /// What is done with each file that has the name of a record, opened or not.
-type Visit<'a, F> = &'a mut dyn FnMut(RecordKind, &FileName, std::io::Result<F>);
+type Visit<'a, F> = &'a mut dyn FnMut(&FileName, std::io::Result<F>);
 
 /// How much there is of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -133,23 +135,43 @@ impl<D: Disk> Sidecar<D> {
         *self.writing.write() = Writing::Closed;
     }
 
-    /// Looks at every record, and says which can not be used and why. One that can not be read does not
-    /// keep the others from being looked at.
-    pub(crate) fn check(&self) -> Result<Vec<(PathBuf, String)>> {
-        let mut found = Vec::new();
-        self.walk(&mut |kind, file_name, file| {
-            let why = match file.and_then(|file| decode(&file)) {
-                Ok(Ok(record)) if self.is_own(&record, kind, &record.name) => {
-                    let is_misplaced = self.file_name(&record.name).name() != file_name.name();
-                    is_misplaced.then(|| Unusable::Foreign.to_string())
-                }
-                Ok(Ok(_)) => Some(Unusable::Foreign.to_string()),
-                Ok(Err(fault)) => Some(unusable(&fault).to_string()),
-                Err(error) => Some(format!("it can not be read: {error}")),
-            };
-            found.extend(why.map(|why| (self.path_of(kind, file_name), why)));
+    /// Looks at every record of a kind. One that can not be read does not keep the others from being
+    /// looked at.
+    pub(crate) fn list(&self, kind: RecordKind) -> Result<RecordList> {
+        let (mut names, mut unusable) = (Vec::new(), Vec::new());
+        self.walk(kind, &mut |file_name, file| match self.look(kind, file_name, file) {
+            Ok(name) => names.push(name),
+            Err(why) => unusable.push(UnusableRecord { file: self.path_of(kind, file_name), why }),
         })?;
-        Ok(found)
+        Ok(RecordList::new(names, unusable))
+    }
+
+    /// Looks at every record, and returns those that can not be used.
+    pub(crate) fn check(&self) -> Result<Vec<UnusableRecord>> {
+        let lists = RecordKind::ALL.into_iter().map(|kind| self.list(kind));
+        Ok(lists.collect::<Result<Vec<_>>>()?.into_iter().flat_map(|it| it.unusable).collect())
+    }
+
+    /// Returns the name that a record has, or why it can not be used.
+    fn look(
+        &self,
+        kind: RecordKind,
+        file_name: &FileName,
+        file: std::io::Result<D::File>,
+    ) -> std::result::Result<String, String> {
+        match file.and_then(|file| decode(&file)) {
+            Ok(Ok(record)) => {
+                let is_own = self.is_own(&record, kind, &record.name);
+                let is_placed = self.file_name(&record.name).name() == file_name.name();
+                if is_own && is_placed {
+                    Ok(record.name)
+                } else {
+                    Err(Unusable::Foreign.to_string())
+                }
+            }
+            Ok(Err(fault)) => Err(unusable(&fault).to_string()),
+            Err(error) => Err(format!("it can not be read: {error}")),
+        }
     }
 
     /// Gives every record of this store the file that it has under the store's key, which is another one once
@@ -157,15 +179,17 @@ impl<D: Disk> Sidecar<D> {
     /// again, with any key.
     pub(crate) fn name_by_key(&self) -> Result<()> {
         let mut misnamed = Vec::new();
-        self.walk(&mut |kind, file_name, file| {
-            let record = file.and_then(|file| decode(&file));
-            if let Ok(Ok(record)) = record
-                && self.is_own(&record, kind, &record.name)
-                && self.file_name(&record.name) != *file_name
-            {
-                misnamed.push((kind, file_name.clone()));
-            }
-        })?;
+        for kind in RecordKind::ALL {
+            self.walk(kind, &mut |file_name, file| {
+                let record = file.and_then(|file| decode(&file));
+                if let Ok(Ok(record)) = record
+                    && self.is_own(&record, kind, &record.name)
+                    && self.file_name(&record.name) != *file_name
+                {
+                    misnamed.push((kind, file_name.clone()));
+                }
+            })?;
+        }
         for (kind, file_name) in misnamed {
             let path = || self.path_of(kind, &file_name);
             let file = self.folder(kind, file_name.folder());
@@ -185,11 +209,13 @@ impl<D: Disk> Sidecar<D> {
     /// Counts the records and measures them, as far as they can be looked at.
     pub(crate) fn sizes(&self) -> Result<RecordSizes> {
         let mut sizes = RecordSizes::default();
-        self.walk(&mut |_, _, file| {
-            sizes.records += 1;
-            let bytes = file.and_then(|file| file.allocated_bytes());
-            sizes.disk_bytes += bytes.unwrap_or_default();
-        })?;
+        for kind in RecordKind::ALL {
+            self.walk(kind, &mut |_, file| {
+                sizes.records += 1;
+                let bytes = file.and_then(|file| file.allocated_bytes());
+                sizes.disk_bytes += bytes.unwrap_or_default();
+            })?;
+        }
         Ok(sizes)
     }
 
@@ -250,14 +276,11 @@ impl<D: Disk> Sidecar<D> {
         kinds.directory(kind.name(), never)?.directory(folder, never)
     }
 
-    /// Calls `visit` for every file that has the name of a record.
-    fn walk(&self, visit: Visit<'_, D::File>) -> Result<()> {
-        for kind in RecordKind::ALL {
-            self.walk_kind(kind, visit).map_err(|source| {
-                Error::io("look at records in", self.root.path().join(SIDECAR), source)
-            })?;
-        }
-        Ok(())
+    /// Calls `visit` for every file of a kind that has the name of a record.
+    fn walk(&self, kind: RecordKind, visit: Visit<'_, D::File>) -> Result<()> {
+        self.walk_kind(kind, visit).map_err(|source| {
+            Error::io("look at records in", self.root.path().join(SIDECAR), source)
+        })
     }
 
     fn walk_kind(&self, kind: RecordKind, visit: Visit<'_, D::File>) -> std::io::Result<()> {
@@ -272,7 +295,7 @@ impl<D: Disk> Sidecar<D> {
                 // A writer may have removed it meanwhile.
                 let file = if_there(folder.open(&file_name.name(), OpenMode::Read));
                 if let Some(file) = file.transpose() {
-                    visit(kind, &file_name, file);
+                    visit(&file_name, file);
                 }
             }
         }

@@ -22,6 +22,10 @@ use crate::timestamp::Timestamp;
 ///
 /// assert_eq!(ExpectedVersion::try_from(0)?, ExpectedVersion::NoStream);
 /// assert_eq!(ExpectedVersion::from(StreamVersion::new(3)), ExpectedVersion::exact(3));
+///
+/// // And back, as for an error of another store that holds a number.
+/// assert_eq!(i64::from(ExpectedVersion::StreamExists), -2);
+/// assert_eq!(ExpectedVersion::NoStream.version(), Some(StreamVersion::ZERO));
 /// # Ok::<(), annals::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +51,16 @@ impl ExpectedVersion {
     /// Returns `Exact` of a number.
     pub const fn exact(version: u64) -> Self {
         Self::Exact(StreamVersion::new(version))
+    }
+
+    /// Returns the version that is expected: 0 for `NoStream`, and `None` for `Any` and `StreamExists`,
+    /// which several versions meet.
+    pub const fn version(self) -> Option<StreamVersion> {
+        match self {
+            Self::Any | Self::StreamExists => None,
+            Self::NoStream => Some(StreamVersion::ZERO),
+            Self::Exact(version) => Some(version),
+        }
     }
 
     /// Tells whether a stream at version `actual` is as expected.
@@ -81,6 +95,19 @@ impl TryFrom<i64> for ExpectedVersion {
                 let reason = "use -2 (stream exists), -1 (any), 0 (no stream) or a version";
                 Err(Error::invalid_name("expected version", &number.to_string(), reason))
             }
+        }
+    }
+}
+
+impl From<ExpectedVersion> for i64 {
+    /// Returns the integer of other stores: -1 for `Any`, -2 for `StreamExists`, 0 for `NoStream`, or the
+    /// version. A version above `i64::MAX`, which no stream has, gives `i64::MAX`.
+    fn from(expected: ExpectedVersion) -> Self {
+        match expected {
+            ExpectedVersion::Any => -1,
+            ExpectedVersion::StreamExists => -2,
+            ExpectedVersion::NoStream => 0,
+            ExpectedVersion::Exact(version) => Self::try_from(version.get()).unwrap_or(Self::MAX),
         }
     }
 }
@@ -295,5 +322,25 @@ impl fmt::Display for CheckFailure {
                 )
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expected_version_turns_into_the_number_that_it_came_from() {
+        // A conflict's `expected` could not be turned into a number at all.
+        for number in [-2, -1, 0, 1, 3, i64::MAX] {
+            let expected = ExpectedVersion::try_from(number).unwrap();
+            assert_eq!(i64::from(expected), number);
+            let version = u64::try_from(number).ok().map(StreamVersion::new);
+            assert_eq!(expected.version(), version, "{expected}");
+        }
+        assert_eq!(i64::from(ExpectedVersion::exact(0)), 0);
+        assert_eq!(ExpectedVersion::exact(0).version(), Some(StreamVersion::ZERO));
+        assert_eq!(i64::from(ExpectedVersion::exact(u64::MAX)), i64::MAX);
+        assert!(ExpectedVersion::try_from(-3).is_err());
     }
 }

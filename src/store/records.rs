@@ -1,7 +1,7 @@
 //! Small records beside the log, as a backend offers them.
 
-use crate::error::Result;
-use crate::record::{Record, RecordKind};
+use crate::error::{Error, Result};
+use crate::record::{Record, RecordKind, RecordList};
 use crate::store::Claim;
 
 /// A place for small records beside the events of a store: snapshots, checkpoints, the states of
@@ -50,6 +50,40 @@ pub trait RecordStore: Send + Sync {
     ///
     /// As [`write_record`](Self::write_record).
     fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()>;
+
+    /// Lists the records of a kind: the names of all that can be used, sorted, and what is wrong with the
+    /// others. Memory grows with their number. Every record is read, to tell whether it can be used.
+    ///
+    /// A store that does not override this cannot tell.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] for a store that cannot tell, [`Error::Io`] when the system does not let a
+    /// folder be read.
+    ///
+    /// # Examples
+    ///
+    /// Removes the checkpoints of followers that are not needed any more:
+    ///
+    /// ```
+    /// use annals::{MemoryStore, RecordKind, RecordStore};
+    ///
+    /// # let store = MemoryStore::new();
+    /// # store.write_record(RecordKind::Checkpoint, "old-mailer", b"17")?;
+    /// # store.write_record(RecordKind::Checkpoint, "mailer", b"17")?;
+    /// for name in store.list(RecordKind::Checkpoint)?.names {
+    ///     if name.starts_with("old-") {
+    ///         store.remove_record(RecordKind::Checkpoint, &name)?;
+    ///     }
+    /// }
+    /// assert_eq!(store.list(RecordKind::Checkpoint)?.names, ["mailer"]);
+    /// # Ok::<(), annals::Error>(())
+    /// ```
+    #[doc(alias = "get_all_checkpoints")]
+    fn list(&self, kind: RecordKind) -> Result<RecordList> {
+        let _ = kind;
+        Err(Error::Unsupported { operation: "listing the records of a kind" })
+    }
 
     /// Claims the name of a record until the claim is dropped, for who must be the only one to write it.
     /// A backend keeps [`Claims`](crate::Claims) for this; records are read and written without, too.

@@ -9,7 +9,7 @@ use super::{
 use crate::error::Result;
 use crate::event::{EventId, NewEvent, RecordedEvent};
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::record::{Record, RecordKind};
+use crate::record::{Record, RecordKind, RecordList};
 use crate::stream::StreamId;
 
 macro_rules! stores {
@@ -93,6 +93,10 @@ macro_rules! stores {
 
                 fn remove_record(&self, kind: RecordKind, name: &str) -> Result<()> {
                     (**self).remove_record(kind, name)
+                }
+
+                fn list(&self, kind: RecordKind) -> Result<RecordList> {
+                    (**self).list(kind)
                 }
 
                 fn claim(&self, kind: RecordKind, name: &str) -> Result<Claim> {

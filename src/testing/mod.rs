@@ -28,6 +28,7 @@ mod material;
 pub mod metadata;
 pub mod operations;
 mod read;
+mod records;
 mod results;
 pub mod run;
 #[doc(hidden)]
@@ -38,7 +39,7 @@ mod streams;
 use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::position::GlobalPosition;
-use crate::store::EventStore;
+use crate::store::{EventStore, RecordStore};
 
 /// Opens the stores of one backend for the suite.
 ///
@@ -62,6 +63,12 @@ use crate::store::EventStore;
 pub trait Harness {
     /// Opens a new, empty store.
     fn open(&self, clock: Clock, limits: Limits) -> Box<dyn EventStore>;
+
+    /// Opens a new store, empty, for the records beside its events; `None` when the backend keeps none,
+    /// which it does not by default.
+    fn open_records(&self) -> Option<Box<dyn RecordStore>> {
+        None
+    }
 
     /// Closes the store that [`open`](Self::open) gave last and opens it again; `None` when the
     /// backend is not durable, which it is not by default.
@@ -258,6 +265,12 @@ macro_rules! conformance {
                 f5_a_subscription_begins_after_an_event_that_is_there
                 f5_another_history_is_refused
                 f5_what_was_filtered_out_is_compared_too
+            }
+            records {
+                k1_a_record_is_what_was_written_last_under_its_kind_and_name
+                k2_a_removed_record_is_absent
+                k3_records_are_listed_by_kind_and_sorted
+                k4_a_name_is_claimed_by_one_at_a_time
             }
             errors {
                 e1_rejections_are_told_apart_and_say_what_happened

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use annals::limits::Limits;
 use annals::testing::Harness;
-use annals::{Clock, EventStore, FileStore, GlobalPosition, MemoryStore, Options, ReadOptions};
+use annals::{
+    Clock, EventStore, FileStore, GlobalPosition, MemoryStore, Options, ReadOptions, RecordStore,
+};
 use tempfile::TempDir;
 
 struct Memory;
@@ -19,6 +21,10 @@ struct Memory;
 impl Harness for Memory {
     fn open(&self, clock: Clock, limits: Limits) -> Box<dyn EventStore> {
         Box::new(MemoryStore::with(clock, limits))
+    }
+
+    fn open_records(&self) -> Option<Box<dyn RecordStore>> {
+        Some(Box::new(MemoryStore::new()))
     }
 }
 
@@ -45,6 +51,10 @@ impl Harness for Files {
         self.opened.borrow_mut().push(self.directory.path().join(name));
         let options = Options::new().clock(clock).limits(limits);
         Box::new(FileStore::open_with(self.latest(), options).unwrap())
+    }
+
+    fn open_records(&self) -> Option<Box<dyn RecordStore>> {
+        Some(Box::new(FileStore::open(self.directory.path().join("records")).unwrap()))
     }
 
     fn reopen(

@@ -1,6 +1,7 @@
 //! The repository: loading, saving, conflicts and lost answers.
 
 use std::cell::RefCell;
+use std::num::ParseIntError;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
@@ -29,6 +30,45 @@ fn deposited(cents: u64) -> NewEvent {
 fn open<S: EventStore>(accounts: &Repository<Account, S>) -> Root<Account> {
     accounts.execute(&ada(), |it| it.open("Ada")).unwrap();
     accounts.execute(&ada(), |it| it.deposit(100)).unwrap()
+}
+
+#[test]
+fn a_rejection_of_any_kind_goes_through_the_question_mark() {
+    // A text did not, though the documentation's own examples reject with one.
+    type Anything = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+    let accounts = Repository::<Account, _>::new(MemoryStore::new());
+    let text = || -> Anything {
+        accounts.execute(&ada(), |_| Err::<AccountEvent, _>("too late"))?;
+        Ok(())
+    };
+    let owned = || -> Anything {
+        accounts.execute(&ada(), |_| Err::<AccountEvent, _>(String::from("too late")))?;
+        Ok(())
+    };
+    let once = || -> Result<(), Box<dyn std::error::Error>> {
+        let command = |_: &Account| Err::<AccountEvent, _>("too late");
+        accounts.execute_once(Uuid::now_v7(), &ada(), command)?;
+        Ok(())
+    };
+    let typed = || -> Anything {
+        let parsed = |_: &Account| "x".parse().map(|cents| AccountEvent::Deposited { cents });
+        accounts.execute(&ada(), parsed)?;
+        Ok(())
+    };
+    assert_eq!(text().unwrap_err().to_string(), "too late");
+    assert_eq!(owned().unwrap_err().to_string(), "too late");
+    assert_eq!(once().unwrap_err().to_string(), "too late");
+    let error = typed().unwrap_err();
+    assert!(
+        matches!(error.downcast_ref(), Some(CommandError::<ParseIntError>::Rejected(_))),
+        "{error}"
+    );
+    let cause = DecodeFailure::NewerSchema { newest_known: 1 };
+    let (event_type, event_version) = ("Opened".to_owned(), 2);
+    let global_position = 1.into();
+    let error = Error::Decode { global_position, event_type, event_version, cause };
+    let store: CommandError<&str> = error.into();
+    assert!(std::error::Error::source(&store).is_some(), "the source is that of the store's error");
 }
 
 #[test]

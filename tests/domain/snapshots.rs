@@ -513,3 +513,29 @@ fn a_mixed_stream_behind_a_snapshot_is_still_noticed() {
     assert_eq!((account.owner.as_deref(), account.version().get()), (Some("Ada"), 4));
     assert!(accounts.execute(&ada(), |it| it.deposit(1)).is_err());
 }
+
+#[test]
+fn a_snapshot_is_listed_by_its_stream_and_removed_also_while_it_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FileStore::open(directory.path()).unwrap();
+    let snapshots = store.snapshots();
+    let other = StreamId::new("Account", "ben").unwrap();
+    snapshots.save(&stream(), at(1));
+    snapshots.save(&other, at(1));
+    snapshots.flush().unwrap();
+    let names = || store.list(RecordKind::Snapshot).unwrap().names;
+    assert_eq!(names(), ["ada:Account", "ben:Account"]);
+    snapshots.remove(&stream()).unwrap();
+    snapshots.remove(&stream()).unwrap();
+    assert_eq!(names(), ["ben:Account"]);
+    assert!(snapshots.load(&stream()).is_none() && snapshots.load(&other).is_some());
+
+    // Whether it waits, is being written or is written: what is removed does not come back.
+    for number in 1..=200 {
+        snapshots.save(&stream(), at(number));
+        snapshots.remove(&stream()).unwrap();
+        assert!(snapshots.load(&stream()).is_none());
+    }
+    snapshots.flush().unwrap();
+    assert_eq!(names(), ["ben:Account"]);
+}

@@ -8,10 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use annals::{
-    AppendResult, Clock, Commit, CommitResult, Error, EventId, EventStore, Events, ExpectedVersion,
-    FileStore, GlobalPosition, GlobalRead, Handled, MemoryStore, NewEvent, OnFailure, Projection,
-    ProjectionOptions, ProjectionRunner, Query, QueryItem, Record, RecordKind, RecordStore,
-    RecordedEvent, Retries, StreamId, StreamRead, StreamVersion, Timestamp, Unusable, limits,
+    AppendResult, Clock, Commit, CommitResult, DeadLetter, Error, EventId, EventStore, Events,
+    ExpectedVersion, FileStore, GlobalPosition, GlobalRead, Handled, MemoryStore, NewEvent,
+    OnFailure, Projection, ProjectionOptions, ProjectionRunner, Query, QueryItem, Record,
+    RecordKind, RecordStore, RecordedEvent, Retries, StreamId, StreamRead, StreamVersion,
+    Timestamp, Unusable, limits,
 };
 use annals::{Claim, Watch, Watcher};
 
@@ -368,6 +369,35 @@ fn a_poison_event_ends_in_the_list_and_is_handled_after_a_fix() {
     runner.redrive().unwrap();
     assert_eq!((state(&runner), runner.dead_letters().len()), (vec![1, 2, 5, 6, 3, 4], 0));
     assert_eq!(runner.redrive().unwrap(), Default::default());
+}
+
+#[test]
+fn a_dead_letter_keeps_when_it_failed_first_and_is_read_without_the_projection() {
+    // One time was kept, and handling the letter again took the place of the first failure.
+    let (store, poison) = (store_of(3), Poison::at([2]));
+    let (clock, hand) = Clock::manual(Timestamp::from_micros(42));
+    assert_eq!(DeadLetter::list(&store, "positions").unwrap(), []);
+    let mut runner = open(&store, &poison, setting_aside().clock(clock));
+    runner.catch_up().unwrap();
+    let times = |letters: &[DeadLetter]| {
+        let [letter] = letters else { panic!("{letters:?}") };
+        (letter.first_failed_at.as_micros(), letter.failed_at.as_micros(), letter.attempts)
+    };
+    assert_eq!(times(runner.dead_letters()), (42, 42, 2));
+    for (time, attempts) in [(50, 3), (60, 4)] {
+        hand.set(Timestamp::from_micros(time));
+        assert_eq!(runner.redrive().unwrap().failed, 1);
+        assert_eq!(times(runner.dead_letters()), (42, time, attempts));
+        // Read while the runner has the name, also through a trait object.
+        let records: &dyn RecordStore = &store;
+        assert_eq!(DeadLetter::list(records, "positions").unwrap(), runner.dead_letters());
+    }
+    drop(runner);
+    assert_eq!(times(&DeadLetter::list(&store, "positions").unwrap()), (42, 60, 4));
+    assert_eq!(times(open(&store, &poison, setting_aside()).dead_letters()), (42, 60, 4));
+    assert_eq!(store.list(RecordKind::Projection).unwrap().names, ["positions"]);
+    store.write_record(RecordKind::Projection, "other", b"no state").unwrap();
+    assert!(matches!(DeadLetter::list(&store, "other"), Err(Error::Payload(_))));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::format::RecordFile;
 use crate::io::{Call, Disk, MemoryDisk, Operation, SimulatedDisk};
 use crate::limits::{RECORD_BYTES_MAX, RECORD_NAME_BYTES_MAX};
-use crate::record::{Record, RecordKind, Unusable};
+use crate::record::{Record, RecordKind, Unusable, UnusableRecord};
 use crate::sidecar::{FileName, SIDECAR, Sidecar, Writing};
 
 const STORE_ID: Uuid = Uuid::from_u128(7);
@@ -178,14 +178,19 @@ fn checking_finds_every_record_that_can_not_be_used_and_no_other() {
     disk.set_bytes(&path(KIND, "plan 3"), copied[..60].to_vec());
     disk.lose(&path(KIND, "plan 4"), 0..8);
     let mut unusable = records.check().unwrap();
-    unusable.sort();
     let mut expected = vec![
-        (path(KIND, "plan 2").into(), Unusable::Foreign.to_string()),
-        (path(KIND, "plan 3").into(), Unusable::Cut.to_string()),
+        UnusableRecord { file: path(KIND, "plan 2").into(), why: Unusable::Foreign.to_string() },
+        UnusableRecord { file: path(KIND, "plan 3").into(), why: Unusable::Cut.to_string() },
     ];
-    expected.sort();
-    let unreadable = unusable.extract_if(.., |(_, why)| why.starts_with("it can not be read"));
-    let unreadable: Vec<_> = unreadable.map(|(file, _)| file).collect();
+    expected.sort_by(|one, other| one.file.cmp(&other.file));
+    let list = records.list(KIND).unwrap();
+    assert_eq!(list.unusable, unusable, "a list says the same");
+    let usable = (0..40).filter(|number| !(2..=4).contains(number));
+    let mut names: Vec<_> = usable.map(|number| format!("plan {number}")).collect();
+    names.sort();
+    assert_eq!(list.names, names);
+    let unreadable = unusable.extract_if(.., |it| it.why.starts_with("it can not be read"));
+    let unreadable: Vec<_> = unreadable.map(|it| it.file).collect();
     assert_eq!(unreadable, [std::path::PathBuf::from(path(KIND, "plan 4"))]);
     assert_eq!(unusable, expected);
     assert_eq!(records.sizes().unwrap().records, 40);
