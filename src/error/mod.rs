@@ -8,6 +8,7 @@
 
 mod damage;
 mod decode;
+mod poison;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use crate::stream::{StreamId, TenantId, shown};
 pub use damage::Damage;
 pub(crate) use damage::lost_positions;
 pub use decode::{DecodeFailure, Difference};
+pub use poison::PoisonCause;
 
 /// What a fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -501,38 +503,6 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-}
-
-/// The failed operation after which a store refuses writes.
-#[derive(Debug, thiserror::Error)]
-#[error("{operation} {} failed: {source}", Escaped(path.display()))]
-pub struct PoisonCause {
-    /// What was tried.
-    pub operation: &'static str,
-    /// The file.
-    pub path: PathBuf,
-    /// What the system said.
-    pub source: io::Error,
-}
-
-impl PoisonCause {
-    /// Takes an error of annals itself for the cause, of writing to a file.
-    #[cold]
-    pub(crate) fn internal(error: Error, path: PathBuf) -> Self {
-        Self { operation: "write to", path, source: io::Error::other(error) }
-    }
-
-    /// Takes an error of preparing to write for the cause.
-    pub(crate) fn of(error: Error, log: &std::path::Path) -> Self {
-        match error {
-            Error::NoSpace { path, source } => Self { operation: "make room in", path, source },
-            Error::Io { operation, path, source } => Self { operation, path, source },
-            other => {
-                let source = io::Error::other(other.to_string());
-                Self { operation: "prepare", path: log.to_owned(), source }
-            }
-        }
-    }
 }
 
 impl Error {
