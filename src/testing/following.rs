@@ -1,6 +1,7 @@
 //! Clauses F1 to F3 and F5: what a subscription delivers, what it costs those who append, and that it
 //! notices another history.
 
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -11,13 +12,24 @@ use crate::error::Error;
 use crate::event::RecordedEvent;
 use crate::limits::Limits;
 use crate::position::GlobalPosition;
-use crate::store::{Filter, Query, QueryItem};
+use crate::store::{Filter, Query, QueryItem, Watch, Watcher};
 use crate::subscription::{Delivery, Start, Subscription};
 
 type Following<'a> = Subscription<&'a Store>;
 
 fn follow(store: &Store, start: Start) -> Following<'_> {
     Subscription::new(store, start).unwrap()
+}
+
+/// Longer than any store takes for one event.
+const LONG: Duration = Duration::from_secs(30);
+
+/// Waits for the next event, and not for ever.
+fn arriving(subscription: &mut Following<'_>) -> RecordedEvent {
+    match subscription.next_within(LONG).unwrap() {
+        Delivery::Event(event) => event,
+        other => panic!("no event came: {other:?}"),
+    }
 }
 
 /// Takes what is there now.
@@ -39,8 +51,8 @@ pub(super) fn f1_every_event_is_delivered_once_and_in_order_while_threads_append
     let total = usize::try_from(2 + WRITERS * EACH).unwrap();
     let delivered: Vec<_> = thread::scope(|scope| {
         let follower = scope.spawn(move || {
-            let subscription = follow(store, Start::Beginning);
-            subscription.take(total).map(Result::unwrap).collect()
+            let mut subscription = follow(store, Start::Beginning);
+            (0..total).map(|_| arriving(&mut subscription)).collect()
         });
         for writer in 0..WRITERS {
             scope.spawn(move || {
@@ -84,16 +96,35 @@ pub(super) fn f1_a_subscription_goes_on_after_reopening(harness: &dyn Harness) {
     assert_eq!(numbers(&at_hand(&mut follow(&store, Start::After(reached)))), [2, 3, 4]);
 }
 
+pub(super) fn f1_a_watcher_is_called_for_the_next_event_and_not_before(harness: &dyn Harness) {
+    let store = open(harness);
+    let (sender, called) = mpsc::channel();
+    let watcher = Watcher::new(move || _ = sender.send(()));
+    let watch = |position: u64| store.watch(GlobalPosition::new(position), &watcher).unwrap();
+    if watch(0) == Watch::Unwatched {
+        let name = "f1_a_watcher_is_called_for_the_next_event_and_not_before";
+        return skip(name, "the backend calls nobody");
+    }
+    for newest in 1..=3 {
+        assert!(called.try_recv().is_err(), "called before event {newest}");
+        put(&store, "a", events(["x"]));
+        called.recv_timeout(LONG).unwrap_or_else(|_| panic!("not called for event {newest}"));
+        for behind in 0..newest {
+            assert_eq!(watch(behind), Watch::Beyond, "event {newest} is beyond {behind}");
+        }
+        assert_eq!(watch(newest), Watch::Waiting, "nothing is beyond {newest}");
+    }
+}
+
 pub(super) fn f1_waiting_ends_with_the_next_event_and_not_before(harness: &dyn Harness) {
     let store = &open(harness);
     let mut subscription = follow(store, Start::Beginning);
     assert_eq!(subscription.next_within(Duration::from_millis(1)).unwrap(), Delivery::Nothing);
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| subscription.by_ref().take(2).map(Result::unwrap).collect());
+        let waiting = scope.spawn(|| [arriving(&mut subscription), arriving(&mut subscription)]);
         put(store, "a", events(["1"]));
         put(store, "a", events(["2"]));
-        let delivered: Vec<_> = waiting.join().unwrap();
-        assert_eq!(numbers(&delivered), [1, 2]);
+        assert_eq!(numbers(&waiting.join().unwrap()), [1, 2]);
     });
     subscription.stop_handle().stop();
     assert!(subscription.next().is_none());
@@ -158,7 +189,12 @@ pub(super) fn f3_subscriptions_do_not_disturb_each_other(harness: &dyn Harness) 
     let store = &open(harness);
     let delivered: Vec<Vec<_>> = thread::scope(|scope| {
         let followers: Vec<_> = (0..3)
-            .map(|_| scope.spawn(move || follow(store, Start::Beginning).take(40).collect()))
+            .map(|_| {
+                scope.spawn(move || {
+                    let mut own = follow(store, Start::Beginning);
+                    (0..40).map(|_| arriving(&mut own)).collect()
+                })
+            })
             .collect();
         for _ in 0..40 {
             put(store, "a", events(["one"]));
@@ -166,7 +202,6 @@ pub(super) fn f3_subscriptions_do_not_disturb_each_other(harness: &dyn Harness) 
         followers.into_iter().map(|follower| follower.join().unwrap()).collect()
     });
     for events in delivered {
-        let events: Vec<_> = events.into_iter().map(Result::unwrap).collect();
         assert_eq!(numbers(&events), (1..=40).collect::<Vec<_>>());
     }
 }

@@ -19,6 +19,7 @@
 
 mod append;
 pub mod bytes;
+mod checked;
 mod commit;
 pub mod directory;
 mod errors;
@@ -36,6 +37,7 @@ pub mod simulation;
 mod small;
 mod streams;
 
+use self::checked::CheckedHarness;
 use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::position::GlobalPosition;
@@ -109,13 +111,15 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 /// Runs one function of the suite.
 ///
+/// Whatever the function asks for, every result of a commit is compared with what is read back.
+///
 /// # Panics
 ///
 /// When the backend does not keep the clause, and when no function has this name.
 pub fn run(name: &str, harness: &dyn Harness) {
     let function = FUNCTIONS.iter().find(|(own, _)| *own == name);
     let (_, function) = function.unwrap_or_else(|| panic!("the suite has no function {name}"));
-    function(harness);
+    function(&CheckedHarness(harness));
 }
 
 /// Says on standard error what can not be checked on this backend.
@@ -255,6 +259,7 @@ macro_rules! conformance {
                 f1_every_event_is_delivered_once_and_in_order_while_threads_append
                 f1_a_subscription_begins_where_it_is_told
                 f1_a_subscription_goes_on_after_reopening
+                f1_a_watcher_is_called_for_the_next_event_and_not_before
                 f1_waiting_ends_with_the_next_event_and_not_before
                 f1_a_start_behind_the_end_is_refused
                 f2_what_is_filtered_out_moves_the_position
