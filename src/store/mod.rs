@@ -249,7 +249,7 @@ impl Commit {
 }
 
 /// Turns the refusal of a single append into the error that is named after it.
-fn conflict(failures: Vec<CheckFailure>) -> Error {
+pub(crate) fn conflict(failures: Vec<CheckFailure>) -> Error {
     match <[CheckFailure; 1]>::try_from(failures) {
         Ok([CheckFailure::Version { stream, expected, actual }]) => {
             Error::Conflict { stream, expected, actual }

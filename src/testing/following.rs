@@ -22,7 +22,7 @@ fn follow(store: &Store, start: Start) -> Following<'_> {
 }
 
 /// Longer than any store takes for one event.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(10);
 
 /// Waits for the next event, and not for ever.
 fn arriving(subscription: &mut Following<'_>) -> RecordedEvent {

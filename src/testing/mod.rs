@@ -23,6 +23,8 @@ mod checked;
 mod commit;
 pub mod directory;
 mod errors;
+#[cfg(test)]
+mod faults;
 mod following;
 mod harm;
 mod material;

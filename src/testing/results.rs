@@ -301,4 +301,12 @@ pub(super) fn a6_two_events_with_one_id_in_a_batch_are_an_error(harness: &dyn Ha
     let error = refused(&store, |store| store.commit(commit));
     assert!(matches!(error, Error::EventIdTaken { difference: Difference::Stream, .. }), "{error}");
     assert!(collected(store.read_stream(&stream("a"), ReadOptions::new())).is_empty());
+    let known = event("1");
+    let position = put(&store, "a", vec![known.clone()]).global_position;
+    let batch = vec![known.clone(), event("2").id(known.event_id())];
+    let error = refused(&store, |store| store.append(&stream("a"), ExpectedVersion::Any, batch));
+    let Error::EventIdTaken { global_position, difference, .. } = error else {
+        panic!("not taken: {error}");
+    };
+    assert_eq!((global_position, difference), (Some(position), Difference::Payload));
 }

@@ -102,7 +102,44 @@ fn flip(file: &Path, bytes: &[u8]) -> bool {
 }
 
 mod memory {
+    use annals::{ExpectedVersion, NewEvent, Record, RecordKind, RecordStore, StreamId};
+
+    use super::{EventStore, MemoryStore};
+
     annals::conformance!(super::Memory);
+
+    #[test]
+    fn memory_answers_what_only_it_is_asked_and_is_empty_when_cleared() {
+        let store = MemoryStore::new();
+        let names = [("Task", "b"), ("Task", "a"), ("Plan", "a"), ("Task", "b")];
+        for (aggregate_type, id) in names {
+            let stream = StreamId::new(aggregate_type, id).unwrap();
+            let event = NewEvent::new("Noted", id.to_owned());
+            store.append(&stream, ExpectedVersion::Any, vec![event]).unwrap();
+        }
+        let read: Vec<_> = store.read_all(super::ReadOptions::new()).unwrap().collect();
+        let read: Vec<_> = read.into_iter().map(Result::unwrap).collect();
+        assert_eq!(store.all_events(), read);
+        assert_eq!(store.event_count(), 4);
+        let ids: Vec<_> = store.aggregate_ids().iter().map(ToString::to_string).collect();
+        assert_eq!(ids, ["b", "a"], "each once, in the order of their first events");
+        store.clear();
+        assert_eq!((store.event_count(), store.all_events().len()), (0, 0));
+        assert!(store.aggregate_ids().is_empty() && store.global_position().unwrap().get() == 0);
+    }
+
+    #[test]
+    fn memory_keeps_records_until_they_are_removed() {
+        let store = MemoryStore::new();
+        let read = || store.read_record(RecordKind::Checkpoint, "mailer").unwrap();
+        assert!(matches!(read(), Record::Absent));
+        for content in ["1", "2"] {
+            store.write_record(RecordKind::Checkpoint, "mailer", content.as_bytes()).unwrap();
+            assert!(matches!(read(), Record::Found(found) if found == content));
+        }
+        store.remove_record(RecordKind::Checkpoint, "mailer").unwrap();
+        assert!(matches!(read(), Record::Absent));
+    }
 }
 
 mod file {
