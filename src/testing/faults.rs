@@ -201,10 +201,11 @@ impl Faulty {
                 append.global_position = append.global_position.previous();
             }
             (Some(Fault::FirstGlobalPosition), Some(append)) => {
-                append.first_global_position = append.first_global_position.map(|it| it.next());
+                append.first_global_position =
+                    append.first_global_position.map(GlobalPosition::next);
             }
             (Some(Fault::NewVersion), Some(append)) => {
-                append.new_version = append.new_version.next()
+                append.new_version = append.new_version.next();
             }
             (Some(Fault::Appended), Some(append)) => {
                 append.appended += 1;
