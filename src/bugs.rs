@@ -91,6 +91,14 @@ bugs! {
     RunUnsynced,
     /// A run is used before its name is durable.
     RunNameUnsynced,
+    /// A run is written while a store is opened of events that may stand in the cache only.
+    RunOfUnsettled,
+    /// `END` gets its name before it is durable.
+    EndFileUnsynced,
+    /// `END` claims a commit that is not synced yet.
+    EndBeforeSync,
+    /// A log may end before what is known to have been durable.
+    KnownEndIgnored,
     /// A run counts even if the log has not the frame behind which it ends.
     StaleRunTaken,
 }

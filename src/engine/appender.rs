@@ -144,6 +144,18 @@ pub(crate) struct LastFrame {
 }
 
 impl LastFrame {
+    /// Returns the frame behind which an indexed part of the log ends.
+    pub(crate) fn of(resume: &Resume) -> Self {
+        Self {
+            location: resume.last_frame,
+            end: resume.end,
+            crc: resume.last_frame_crc,
+            next_position: resume.next_position,
+            epoch: resume.epoch,
+            recorded_at: resume.recorded_at,
+        }
+    }
+
     /// Returns where the log goes on behind the frame, which the tally of its segment includes.
     pub(crate) fn resume(&self, segment: u64, tally: &Tally) -> Resume {
         Resume {
@@ -175,6 +187,8 @@ pub(crate) struct Appender<D: Disk> {
     /// Whether a frame of this epoch is durable.
     has_begun: bool,
     recorded_at: Timestamp,
+    /// The frame of the last event that is durable.
+    last_event: Option<LastFrame>,
     /// Bytes that were written to the active segment since it was opened, and in how many writes: of
     /// those with events, for a mark says nothing of how a store is used.
     written: (u64, u64),
@@ -188,6 +202,7 @@ pub(crate) struct LogEnd<D: Disk> {
     pub(crate) tally: Tally,
     pub(crate) epoch: u32,
     pub(crate) recorded_at: Timestamp,
+    pub(crate) last_event: Option<LastFrame>,
 }
 
 impl<D: Disk> Appender<D> {
@@ -198,7 +213,7 @@ impl<D: Disk> Appender<D> {
         clock: Clock,
         end: LogEnd<D>,
     ) -> Self {
-        let LogEnd { active, offset, tally, epoch, recorded_at } = end;
+        let LogEnd { active, offset, tally, epoch, recorded_at, last_event } = end;
         let (written, buffer) = ((0, 0), Vec::new());
         let times = Arc::new(Times::new(clock, recorded_at));
         Self {
@@ -212,6 +227,7 @@ impl<D: Disk> Appender<D> {
             epoch,
             has_begun: false,
             recorded_at,
+            last_event,
             written,
             buffer,
         }
@@ -301,7 +317,8 @@ impl<D: Disk> Appender<D> {
         frames: &mut [QueuedFrame],
         meanwhile: &mut dyn FnMut(),
     ) -> Result<(), PoisonCause> {
-        let (tally, places) = self.pack(frames).map_err(|error| self.internal(error))?;
+        let (tally, places, last_event) =
+            self.pack(frames).map_err(|error| self.internal(error))?;
         let written = written(frames, &places);
         let end = self.offset + self.buffer.len() as u64;
         let next = frames.last().map_or(self.reader.durable().next(), QueuedFrame::next_position);
@@ -309,6 +326,9 @@ impl<D: Disk> Appender<D> {
         self.write_buffer(end, event_count)?;
         self.reader.index_written(&written).map_err(|error| self.internal(error))?;
         meanwhile();
+        if bugs::on(Bug::EndBeforeSync) {
+            self.rotation.claim(last_event.as_ref(), next);
+        }
         if bugs::on(Bug::PublishedBeforeSync) {
             self.publish(&written, next, end);
         }
@@ -320,17 +340,20 @@ impl<D: Disk> Appender<D> {
         self.offset = end;
         self.has_begun = true;
         self.tally = tally;
+        self.last_event = last_event;
         self.publish(&written, next, end);
         self.prepare_next();
         Ok(())
     }
 
     /// Stamps frames for the end of the log and puts them into the buffer, one behind the other. Returns
-    /// what the segment then holds, and of each frame where its events are and the log goes on.
-    fn pack(&mut self, frames: &mut [QueuedFrame]) -> Result<(Tally, Places), Error> {
+    /// what the segment then holds, of each frame where its events are and the log goes on, and the frame of
+    /// the last event.
+    fn pack(&mut self, frames: &mut [QueuedFrame]) -> Result<(Tally, Places, Option<LastFrame>), Error> {
         let durable_upto = self.active.location(self.offset);
         self.buffer.clear();
         let mut tally = self.tally.clone();
+        let mut last_event = self.last_event;
         let mut places = Places::with_capacity(frames.len());
         for queued in frames {
             let location = durable_upto.plus(self.buffer.len() as u64);
@@ -351,11 +374,14 @@ impl<D: Disk> Appender<D> {
                 epoch: self.epoch,
                 recorded_at: self.recorded_at,
             };
+            if queued.frame.event_count() > 0 {
+                last_event = Some(last);
+            }
             let resume = last.resume(self.active.header().number, &tally);
             places.push((locations, resume));
             self.buffer.extend_from_slice(queued.frame.as_bytes());
         }
-        Ok((tally, places))
+        Ok((tally, places, last_event))
     }
 
     /// Writes the buffer, where it goes on to another page padded with zeros to the end of its last: a page
@@ -383,6 +409,13 @@ impl<D: Disk> Appender<D> {
             return Ok(());
         }
         self.active.file().sync_data().map_err(|source| self.poison("sync", source))
+    }
+
+    /// Leaves the log as a closed store has it: what is known of its end is kept, and who copies it sees
+    /// that it has changed.
+    pub(crate) fn settle(&self) {
+        let active = Some(&self.active).filter(|_| self.has_begun);
+        self.rotation.settle(active, self.last_event.as_ref(), self.reader.durable().next());
     }
 
     #[cold]
@@ -432,7 +465,9 @@ impl<D: Disk> Appender<D> {
         self.active.mark_sealed(footer);
         let next = Arc::new(next);
         self.reader.log().push(Arc::clone(&next));
-        self.rotation.retire(std::mem::replace(&mut self.active, next));
+        let sealed = std::mem::replace(&mut self.active, next);
+        self.rotation.retire(sealed, self.last_event.as_ref(), self.reader.durable().next());
+        self.bell.ring(Call::Prepare);
         self.offset = SEGMENT_HEADER_BYTES as u64;
         self.tally = Tally::new();
         self.written = (0, 0);

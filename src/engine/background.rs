@@ -158,7 +158,7 @@ pub(crate) fn answer<D: Disk>(
     match call {
         Call::Prepare => {
             rotation.prepare_wanted();
-            rotation.give_back_ends();
+            rotation.settle_sealed();
         }
         Call::Mark => {
             // A failure poisons the queue: the next commit is told.

@@ -397,6 +397,12 @@ impl<D: Disk> CommitQueue<D> {
         }
     }
 
+    /// Leaves the log as a closed store has it, once [`close`](Self::close) has succeeded and no thread of the
+    /// store is at work any more.
+    pub(crate) fn settle(&self) {
+        self.appender.lock().settle();
+    }
+
     fn write_watermark(&self, mut state: MutexGuard<'_, State>, kind: FrameKind) -> Result<()> {
         let frame = watermark(kind, state.next_position);
         state.is_unmarked = false;

@@ -8,14 +8,16 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::holes::{Holes, LOST_UNFINISHED};
+use super::known_end::{self, END, END_UNFINISHED};
 use super::rotation::Rotation;
 use super::tail::CUT_DIRECTORY;
 use crate::bugs::{self, Bug};
 use crate::chance;
 use crate::clock::Clock;
 use crate::error::{Damage, Error, Result};
-use crate::format::{Fault, STORE_FILE_BYTES_MAX, StoreFile};
+use crate::format::{EndFile, Fault, STORE_FILE_BYTES_MAX, StoreFile};
 use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode};
+use crate::position::GlobalPosition;
 use crate::segment::{self, Preallocation, Scan, Scanned, Segment, prepare};
 use crate::sidecar::{Sidecar, Writing};
 
@@ -118,7 +120,8 @@ fn check_nothing_else<D: Disk>(root: &D, names: &[String]) -> Result<()> {
         for name in list(&log)? {
             let content = match segment::number_of(&name) {
                 Some(number) => content(&log, number)?,
-                None if segment::is_unfinished(&name) => Content::Blank,
+                None if segment::is_unfinished(&name) || name == END_UNFINISHED => Content::Blank,
+                None if name == END => claimed_content(&log)?,
                 None => Content::Foreign,
             };
             if content == Content::Events {
@@ -158,6 +161,15 @@ fn content<D: Disk>(log: &D, number: u64) -> Result<Content> {
         Scanned::Blank => Ok(Content::Blank),
         _ => Ok(Content::Events),
     }
+}
+
+/// Returns what the log holds, or held, as far as `END` tells.
+fn claimed_content<D: Disk>(log: &D) -> Result<Content> {
+    Ok(match known_end::claim_of_any_store(log)? {
+        Some(claim) if claim.next_position == GlobalPosition::FIRST => Content::Blank,
+        Some(_) => Content::Events,
+        None => Content::Foreign,
+    })
 }
 
 pub(crate) fn lock<D: Disk>(root: &D) -> Result<D::Lock> {
@@ -216,6 +228,8 @@ fn make<D: Disk>(root: &D, clock: &Clock, segment_bytes: u64) -> Result<StoreFil
     for name in list(&log)? {
         log.remove(&name).map_err(failed)?;
     }
+    // From the beginning, so that every copy of the log has one, and brings its own back.
+    known_end::write(&log, &EndFile::of_nothing(identity.store_id))?;
     let header = Rotation::<D>::first_header(identity.store_id, segment_bytes);
     prepare(&log, header, Preallocation::Zeros)?;
     write_identity(root, &identity)?;
@@ -239,6 +253,7 @@ pub(crate) fn write_identity<D: Disk>(root: &D, identity: &StoreFile) -> Result<
 fn remove_unfinished<D: Disk>(root: &D, log: &D) -> Result<()> {
     remove_if_there(root, STORE_UNFINISHED)?;
     remove_if_there(root, LOST_UNFINISHED)?;
+    remove_if_there(log, END_UNFINISHED)?;
     for name in list(log)?.iter().filter(|name| segment::is_unfinished(name)) {
         remove_if_there(log, name)?;
     }

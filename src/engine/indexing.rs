@@ -11,6 +11,7 @@ use super::holes::Holes;
 use super::recovery;
 use super::route::{Depth, Route};
 use super::settling;
+use crate::bugs::{self, Bug};
 use crate::error::{Damage, Error, Result};
 use crate::format::{Frame, Location, Resume};
 use crate::index::{
@@ -69,22 +70,29 @@ fn runs_directory<D: Disk>(root: &D, access: Access) -> Result<Option<D>> {
     }
 }
 
-/// Adds the events of a frame to an index, which writes a full memtable as a run on the way.
+/// Adds the events of a frame to an index while a store is opened. A full memtable is written as a run on the
+/// way, once a later frame shows that the log is durable as far: a run tells of nothing that a crash can
+/// still remove, and what was read may stand in the cache only.
 pub(crate) fn add_frame<D: Disk>(
     index: &Index<D>,
     hasher: &TermHasher,
     frame: &Frame,
     resume: Resume,
 ) -> Result<()> {
+    let durable_upto = match bugs::on(Bug::RunOfUnsettled) {
+        true => Location::new(u64::MAX),
+        false => frame.header().durable_upto,
+    };
     let (places, terms) = events_of(hasher, frame)?;
-    if places.is_empty() {
-        return Ok(());
-    }
-    if index.make_room(places.len())? {
-        index.write_frozen().map_err(|source| Error::io("write an index run in", INDEX, source))?;
+    index.set_aside(places.len());
+    let failed = |source| Error::io("write an index run in", INDEX, source);
+    if index.write_frozen_to(durable_upto).map_err(failed)? {
         // Nothing else merges while a store is opened, and more runs than a process may have files
         // open could come together. A failure leaves more of them.
         while matches!(index.merge_once(Pace::Full), Ok(true)) {}
+    }
+    if places.is_empty() {
+        return Ok(());
     }
     let entries = places.iter().zip(terms.iter());
     index.add(

@@ -11,10 +11,10 @@ use uuid::Uuid;
 use super::holes::Holes;
 use crate::error::{Error, Result};
 use crate::format::{
-    ALIGNMENT, Frame, HashOrder, Location, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES,
-    SegmentHeader, Signing, StoreFile, signing_for,
+    Frame, HashOrder, Location, SEGMENT_FOOTER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, Signing,
+    StoreFile, is_zero, signing_for,
 };
-use crate::io::{Disk, DiskFile, OpenMode};
+use crate::io::{Disk, DiskFile, OpenMode, PAGE_BYTES};
 use crate::limits::COMMIT_BYTES_MAX;
 use crate::segment::{self, Scan, Scanned, Segment, read_around_errors};
 use crate::timestamp::Timestamp;
@@ -98,9 +98,8 @@ fn header<D: Disk>(log: &D, store_id: Uuid, place: &Place) -> Result<Option<Segm
     }
     let written = SegmentHeader::fields(&bytes);
     let base = place.base.unwrap_or(written.base);
-    let file_bytes = file.len().map_err(failed)? / ALIGNMENT as u64 * ALIGNMENT as u64;
-    let sizes =
-        [place.end.map(|end| end.distance_from(base)), Some(file_bytes), Some(written.size)];
+    let size = size_by(file.len().map_err(failed)?, written.size);
+    let sizes = [place.end.map(|end| end.distance_from(base)), Some(size), Some(written.size)];
     let mut signings = vec![(written.signing, 1)];
     let first = base.plus(SEGMENT_HEADER_BYTES as u64);
     // The first frame itself says what the salt has to be, so it takes another one to show it.
@@ -119,11 +118,21 @@ fn header<D: Disk>(log: &D, store_id: Uuid, place: &Place) -> Result<Option<Segm
             }
         }
     }
-    let size = file_bytes;
     let signing = Signing::new(Uuid::new_v4().as_u64_pair().1);
     let blank = SegmentHeader { store_id, number: place.number, signing, base, size };
-    let is_blank = place.is_last && place.base.is_some() && holds_nothing(log, &blank)?;
+    // Where all of the header is zero, frames may have become zeros with it.
+    let is_blank =
+        place.is_last && place.base.is_some() && !is_zero(&bytes) && holds_nothing(log, &blank)?;
     Ok(Some(blank).filter(|_| is_blank))
+}
+
+/// Returns the size of a segment by the length of its file, which is longer by what it has grown. annals
+/// makes segments of whole pages; one that is none, or has grown by more than a page, is told by its header only.
+fn size_by(file_bytes: u64, written: u64) -> u64 {
+    match written <= file_bytes && file_bytes - written < PAGE_BYTES {
+        true => written,
+        false => file_bytes / PAGE_BYTES * PAGE_BYTES,
+    }
 }
 
 /// Returns what makes a frame of what stands where the first one does.

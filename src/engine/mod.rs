@@ -23,6 +23,7 @@ mod found;
 mod heads;
 mod holes;
 mod indexing;
+mod known_end;
 mod log;
 mod mending;
 mod open_damage;
@@ -74,10 +75,11 @@ pub(crate) use watchers::Watchers;
 use crate::bugs::{self, Bug};
 use crate::clock::Clock;
 use crate::error::{Damage, Error, Result};
-use crate::format::{Fault, FrameKind, Location, StoreFile};
+use crate::format::{EndFile, Fault, FrameKind, Location, StoreFile};
 use crate::index::{Access, Index, MEMTABLE_EVENTS_MAX, TermHasher};
 use crate::io::{Disk, OpenMode};
 use crate::limits::Limits;
+use crate::segment::Segment;
 use crate::sidecar::{Sidecar, Writing};
 use crate::store::{Commit, CommitResult};
 use appender::{Appender, LogEnd};
@@ -85,6 +87,7 @@ pub(crate) use background::Workers;
 use background::{Bell, Call};
 use commit_queue::CommitQueue;
 use directory::Directory;
+use known_end::Known;
 use log::Log;
 use rotation::Rotation;
 use route::{Depth, Route, Walked};
@@ -133,15 +136,20 @@ impl<D: Disk> Engine<D> {
     /// Opens a store for writing, recovers it from any end before, and makes it where there is none.
     pub(crate) fn open(root: D, options: &EngineOptions) -> Result<Self> {
         let directory = directory::open_or_make(root, &options.clock, options.segment_bytes)?;
+        let known = known_end::find(&directory.root, &directory.log, directory.identity.store_id)?;
         settling::settle(&directory.log, OpenMode::Write)?;
         let (index, _refused) = indexing::open(&directory, Access::Write, options.memtable_events)?;
         let mut walked = walk(&directory, &index, OpenMode::Write)?;
+        known_end::hold(&mut walked, &known);
         if let Some(damage) = walked.damage.first() {
             return Err(damage.clone().into());
         }
+        let was_settled = is_settled(&walked, &known);
         tail::cut(&directory.root, &directory.log, &mut walked)?;
         tail::write_again(&walked)?;
-        Self::start(directory, index, walked, options)
+        index.remove_superseded()?;
+        grow(&walked, was_settled);
+        Self::start(directory, index, walked, known.claimed, options)
     }
 
     /// Opens a store for reading, damaged or not, beside a writer or not.
@@ -167,6 +175,7 @@ impl<D: Disk> Engine<D> {
         directory: Directory<D>,
         index: Arc<Index<D>>,
         mut walked: Walked<D>,
+        claimed: Option<EndFile>,
         options: &EngineOptions,
     ) -> Result<Self> {
         let mut findings = findings(&directory, &walked);
@@ -178,7 +187,7 @@ impl<D: Disk> Engine<D> {
         let Directory { root, log, identity, lock, .. } = directory;
         let bell = Arc::new(Bell::default());
         let spare = walked.spare.take();
-        let rotation = Rotation::new(log, identity.store_id, options.segment_bytes, spare);
+        let rotation = Rotation::new(log, identity.store_id, options.segment_bytes, spare, claimed);
         let rotation = Arc::new(rotation);
         let end = LogEnd {
             active,
@@ -186,6 +195,7 @@ impl<D: Disk> Engine<D> {
             tally: walked.tally,
             epoch: epoch_after(walked.epoch, root.path())?,
             recorded_at: walked.recorded_at,
+            last_event: walked.last_event,
         };
         let (clock, limits) = (options.clock.clone(), options.limits.capped());
         let appender = Appender::new(
@@ -205,6 +215,9 @@ impl<D: Disk> Engine<D> {
             is_unmarked,
         );
         let queue = Arc::new(queue);
+        if index.has_frozen() {
+            bell.ring(Call::Index);
+        }
         let merging = Arc::new(Bell::default());
         merging.ring(Call::Index);
         let held = Mutex::new(Some(Held { threads: Vec::new(), _lock: lock }));
@@ -271,6 +284,9 @@ impl<D: Disk> Engine<D> {
         for thread in held.threads {
             let _panicked = thread.join();
         }
+        if closed.is_ok() {
+            writer.queue.settle();
+        }
         // Without a run for the newest events the next opening reads them again.
         let _not_needed = self.reader.index().close(self.reader.durable());
         closed
@@ -322,6 +338,26 @@ fn walk<D: Disk>(
     recovery::walk(&route, &mut |frame, resume| indexing::add_frame(index, &hasher, frame, resume))
 }
 
+/// Tells whether a log was left as a closed store has it, and nothing is to be cut.
+fn is_settled<D: Disk>(walked: &Walked<D>, known: &Known) -> bool {
+    let is_claimed =
+        known.claimed.is_some_and(|claimed| claimed.next_position == walked.next_position);
+    walked.cuts.is_empty() && (walked.last_kind == Some(FrameKind::Closed) || is_claimed)
+}
+
+/// Lets those files of segments grow which may have changed since they grew last, so that who copies
+/// them sees it: sealed ones that never did, and those where the log ends unless it was settled.
+fn grow<D: Disk>(walked: &Walked<D>, was_settled: bool) {
+    let is_due = |segment: &&Arc<Segment<D::File>>| match segment.footer() {
+        Some(_) => segment.is_ungrown() && segment.cut_short_at().is_none(),
+        None => !was_settled,
+    };
+    walked.segments.iter().filter(is_due).for_each(|segment| segment.grow());
+    if !was_settled {
+        walked.spare.iter().for_each(Segment::grow);
+    }
+}
+
 /// Walks a store that somebody may be writing to. What looks like damage may have been half of a
 /// write that is whole by now, so damage is believed only when it stays.
 fn walk_read_only<D: Disk>(directory: &Directory<D>) -> Result<(Arc<Index<D>>, Walked<D>)> {
@@ -329,9 +365,12 @@ fn walk_read_only<D: Disk>(directory: &Directory<D>) -> Result<(Arc<Index<D>>, W
     let mut attempt = 1;
     loop {
         settling::settle(&directory.log, OpenMode::Read)?;
+        let known = known_end::find(&directory.root, &directory.log, directory.identity.store_id)?;
         let (index, damage) = indexing::open(directory, Access::Read, MEMTABLE_EVENTS_MAX)?;
-        let walked = walk(directory, &index, OpenMode::Read);
-        let walked = walked.map(|walked| with_damage(walked, damage));
+        let walked = walk(directory, &index, OpenMode::Read).map(|mut walked| {
+            known_end::hold(&mut walked, &known);
+            with_damage(walked, damage)
+        });
         let is_good = walked.as_ref().is_ok_and(|walked| walked.damage.is_empty());
         if is_good || attempt == ATTEMPTS {
             // What was read may have been written since the first sync.

@@ -172,6 +172,7 @@ impl<D: Disk> Walk<'_, D> {
             self.walked.durable_upto = from.end;
             self.walked.recorded_at = from.recorded_at;
             self.walked.last_kind = Some(FrameKind::Commit);
+            self.walked.last_event = Some(LastFrame::of(from));
         }
         scan
     }
@@ -522,6 +523,9 @@ impl<D: Disk> Walk<'_, D> {
             epoch: header.epoch,
             recorded_at: header.recorded_at,
         };
+        if header.event_count > 0 {
+            self.walked.last_event = Some(last);
+        }
         if self.route.mode != OpenMode::Read && !self.walked.damage.is_empty() {
             return Ok(());
         }

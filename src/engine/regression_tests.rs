@@ -129,6 +129,7 @@ fn a_damaged_frame_full_of_zeros_does_not_hide_the_commits_behind_it() {
 fn an_opening_never_has_the_epoch_of_a_commit_that_was_torn() {
     let disk = store_of(&["acknowledged"]);
     let durable = disk.bytes_of(&segment_file(1)).unwrap();
+    let known = disk.bytes_of("log/END").unwrap();
     let epoch_of_a_commit = |disk: &MemoryDisk| {
         let engine = open(disk, SEGMENT_BYTES_MIN).unwrap();
         append(&engine, "torn");
@@ -142,8 +143,9 @@ fn an_opening_never_has_the_epoch_of_a_commit_that_was_torn() {
     let (torn, frame) = epoch_of_a_commit(&disk);
     // Everything from the commit on is lost; what was synced before it is not.
     let mut bytes = disk.bytes_of(&segment_file(1)).unwrap();
-    bytes[frame..].copy_from_slice(&durable[frame..]);
+    bytes[frame..durable.len()].copy_from_slice(&durable[frame..]);
     disk.set_bytes(&segment_file(1), bytes);
+    disk.set_bytes("log/END", known);
     let (next, _) = epoch_of_a_commit(&disk);
     assert!(next > torn, "{next} follows {torn}");
 }

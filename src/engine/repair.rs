@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::directory::{self, INDEX, STORE};
 use super::finding::Finding;
 use super::holes::{Holes, LOST};
+use super::known_end::{self, END, Known};
 use super::mending;
 use super::recovery;
 use super::route::{Depth, Gap, Route, Walked};
@@ -31,10 +32,10 @@ use super::tail::CUT_DIRECTORY;
 use crate::clock::Clock;
 use crate::error::{Damage, Error, Result};
 use crate::format::{
-    ALIGNMENT, EVENT_HEADER_BYTES, HOLES_MAX, Hole, HoleKind, SEGMENT_HEADER_BYTES, SegmentHeader,
-    Signing, StoreFile, decode_lost, encode_lost,
+    ALIGNMENT, EVENT_HEADER_BYTES, EndFile, HOLES_MAX, Hole, HoleKind, SEGMENT_HEADER_BYTES,
+    SegmentHeader, Signing, StoreFile, decode_lost, encode_lost,
 };
-use crate::index::{last_covered, remove_stale};
+use crate::index::remove_stale;
 use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode};
 use crate::limits::{FIRST_SEGMENT_BYTES, SEGMENT_BYTES_MAX};
 use crate::position::GlobalPosition;
@@ -89,6 +90,8 @@ pub(crate) struct Plan {
     /// What is given up, by this repair and by those before.
     pub(crate) holes: Holes,
     writes_holes: bool,
+    /// What is known of the log's end by what the repair removes.
+    claim: Option<EndFile>,
     /// The positions that this repair gives up.
     lost: Vec<(GlobalPosition, GlobalPosition)>,
     pub(crate) report: RepairReport,
@@ -158,6 +161,7 @@ struct Planner<'a, D: Disk> {
     old: Holes,
     writes_identity: bool,
     writes_holes: bool,
+    known: Known,
     steps: Vec<RepairStep>,
 }
 
@@ -177,7 +181,8 @@ impl<'a, D: Disk> Planner<'a, D> {
             let what = "make the list of what is lost anew; what stands there is kept in cut";
             steps.push(RepairStep { file: root.path().join(LOST), what: what.to_owned() });
         }
-        Ok(Self { root, log, now, identity, old, writes_identity, writes_holes, steps })
+        let known = known_end::find(root, log, identity.store_id)?;
+        Ok(Self { root, log, now, identity, old, writes_identity, writes_holes, known, steps })
     }
 
     fn plan(mut self) -> Result<Plan> {
@@ -193,6 +198,7 @@ impl<'a, D: Disk> Planner<'a, D> {
             let reason = format!("{}; nothing of the log is left to go by", damage.reason);
             return Err(Damage { reason, ..damage.clone() }.into());
         }
+        known_end::hold(&mut walked, &self.known);
         let mut holes = std::mem::take(&mut walked.gaps);
         let next_segment = self.settle_tail(&walked, &mut holes)?;
         let given_up = self.describe(&holes, &walked);
@@ -205,6 +211,11 @@ impl<'a, D: Disk> Planner<'a, D> {
         self.writes_holes |= !new.is_empty();
         let holes = self.together(&new)?;
         let removes_runs = forgets_index || !lost.is_empty();
+        let claim = self.claim(&walked).filter(|_| removes_runs);
+        if claim.is_some() {
+            let what = "keep how far the log had been durable, which a run tells that is removed";
+            self.steps.push(RepairStep { file: self.log.path().join(END), what: what.to_owned() });
+        }
         self.add_steps(&headers, next_segment.as_ref(), removes_runs, !given_up.is_empty());
         let report = RepairReport { given_up, steps: self.steps };
         Ok(Plan {
@@ -215,6 +226,7 @@ impl<'a, D: Disk> Planner<'a, D> {
             next_segment,
             holes,
             writes_holes: self.writes_holes,
+            claim,
             lost,
             report,
         })
@@ -241,9 +253,7 @@ impl<'a, D: Disk> Planner<'a, D> {
         if gaps.last().is_none_or(|last| last.is_bounded) {
             return Ok(None);
         }
-        let index = self.root.directory(INDEX, MakeDirectory::Never).ok();
         let store_id = self.identity.store_id;
-        let covered = index.map(|index| last_covered(&index, store_id)).transpose()?;
         let mut shift = 0;
         for gap in gaps.iter_mut().filter(|gap| !gap.is_bounded) {
             gap.hole.first_lost = gap.hole.first_lost.advanced_by(shift);
@@ -253,7 +263,9 @@ impl<'a, D: Disk> Planner<'a, D> {
             gap.hole.next = gap.hole.next.advanced_by(shift);
         }
         let Some(tail) = gaps.last_mut().map(|gap| &mut gap.hole) else { return Ok(None) };
-        tail.next = tail.next.max(covered.unwrap_or_default().next());
+        if let Some((most, _)) = &self.known.most {
+            tail.next = tail.next.max(most.next_position);
+        }
         if let Some(number) = walked.unusable_spares.iter().max() {
             tail.last_segment = tail.last_segment.max(*number);
             tail.kind = HoleKind::Segments;
@@ -274,6 +286,13 @@ impl<'a, D: Disk> Planner<'a, D> {
         }))
     }
 
+    /// Returns what is to be kept of the known end: what only a run tells that the log does not.
+    fn claim(&self, walked: &Walked<D>) -> Option<EndFile> {
+        let (most, _) = self.known.most.as_ref()?;
+        let is_claimed = self.known.claimed.is_some_and(|own| own == *most);
+        (most.next_position > walked.next_position && !is_claimed).then_some(*most)
+    }
+
     /// Returns how many bytes may have held events in a part of the log of which nothing is known, and
     /// lets whole segments end behind their files. The length of a file tells nothing: it may have been
     /// cut short.
@@ -292,7 +311,10 @@ impl<'a, D: Disk> Planner<'a, D> {
                 Err(source) => return Err(Error::io("open", self.log.path().join(name), source)),
             }
         }
-        hole.end = hole.end.max(hole.start.plus(there));
+        // Files are longer than their segments, so the segment after them knows better.
+        if hole.end == hole.start {
+            hole.end = hole.start.plus(there);
+        }
         Ok(count * SEGMENT_BYTES_MAX)
     }
 
@@ -409,6 +431,9 @@ impl Plan {
 
     /// Carries the plan out, in the order of its steps.
     pub(crate) fn carry_out<D: Disk>(&self, root: &D, log: &D) -> Result<()> {
+        if let Some(claim) = &self.claim {
+            known_end::write(log, claim)?;
+        }
         self.remove_stale_runs(root)?;
         for header in self.headers.values() {
             write_header(root, log, header)?;

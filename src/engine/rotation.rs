@@ -2,7 +2,8 @@
 //!
 //! One segment at most is prepared ahead, by the background thread, once the active one is half
 //! full. When none is ready at a rollover it is made there and then: slower, and just as correct. The same
-//! thread then gives back the room at the end of segments that have been sealed.
+//! thread then settles segments that have been sealed: it gives back the room at their end, lets their files
+//! grow so that who copies them sees that they have changed, and keeps what is now known of the log's end.
 //!
 //! Invariants:
 //!
@@ -14,11 +15,14 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 use uuid::Uuid;
 
+use super::appender::LastFrame;
+use super::known_end::{EndKeeper, claim};
 use crate::chance;
 use crate::error::Result;
-use crate::format::{Location, SEGMENT_OVERHEAD, SegmentHeader, Signing};
-use crate::io::{Disk, PAGE_BYTES};
+use crate::format::{EndFile, Location, SEGMENT_OVERHEAD, SegmentHeader, Signing};
+use crate::io::{Disk, DiskFile, PAGE_BYTES};
 use crate::limits::{DOUBLED_SEGMENT_BYTES_MAX, FIRST_SEGMENT_BYTES, SEGMENT_SHARE_OF_LOG};
+use crate::position::GlobalPosition;
 use crate::segment::{Preallocation, Segment, prepare};
 
 /// Makes the segments of one store, in order.
@@ -28,8 +32,15 @@ pub(crate) struct Rotation<D: Disk> {
     segment_bytes: u64,
     spare: Mutex<Spare<D>>,
     changed: Condvar,
-    /// Segments of which the unused room was not given back yet.
-    sealed: Mutex<Vec<Arc<Segment<D::File>>>>,
+    sealed: Mutex<Sealed<D>>,
+    keeper: EndKeeper<D>,
+}
+
+/// What is still to be done for segments that were sealed.
+struct Sealed<D: Disk> {
+    segments: Vec<Arc<Segment<D::File>>>,
+    /// What is durable since the last of them was.
+    claim: Option<EndFile>,
 }
 
 enum Spare<D: Disk> {
@@ -46,10 +57,12 @@ impl<D: Disk> Rotation<D> {
         store_id: Uuid,
         segment_bytes: u64,
         spare: Option<Segment<D::File>>,
+        claimed: Option<EndFile>,
     ) -> Self {
         let spare = Mutex::new(spare.map_or(Spare::None, Spare::Ready));
-        let (changed, sealed) = (Condvar::new(), Mutex::default());
-        Self { disk, store_id, segment_bytes, spare, changed, sealed }
+        let sealed = Mutex::new(Sealed { segments: Vec::new(), claim: None });
+        let keeper = EndKeeper::new(disk.clone(), claimed);
+        Self { disk, store_id, segment_bytes, spare, changed: Condvar::new(), sealed, keeper }
     }
 
     /// Returns the header of the first segment of a store.
@@ -127,15 +140,54 @@ impl<D: Disk> Rotation<D> {
         }
     }
 
-    /// Takes note of a segment that has been sealed.
-    pub(crate) fn retire(&self, segment: Arc<Segment<D::File>>) {
-        self.sealed.lock().push(segment);
+    /// Takes note of a segment that has been sealed, and of what is durable since: the last event and the
+    /// position that comes next.
+    pub(crate) fn retire(
+        &self,
+        segment: Arc<Segment<D::File>>,
+        last_event: Option<&LastFrame>,
+        next_position: GlobalPosition,
+    ) {
+        let mut sealed = self.sealed.lock();
+        sealed.segments.push(segment);
+        sealed.claim = Some(claim(self.store_id, last_event, next_position));
     }
 
-    /// Gives the unused room of sealed segments back to the file system.
-    pub(crate) fn give_back_ends(&self) {
-        let sealed = std::mem::take(&mut *self.sealed.lock());
-        sealed.iter().for_each(|segment| segment.give_back_end());
+    /// Settles the segments that have been sealed.
+    pub(crate) fn settle_sealed(&self) {
+        let (segments, claim) = {
+            let mut sealed = self.sealed.lock();
+            (std::mem::take(&mut sealed.segments), sealed.claim.take())
+        };
+        for segment in segments {
+            segment.give_back_end();
+            segment.grow();
+        }
+        if let Some(claim) = claim {
+            self.keeper.keep(&claim);
+        }
+    }
+
+    /// Settles the segments that have been sealed and the active one, if anything was written to it, and
+    /// keeps what is known of the log's end.
+    pub(crate) fn settle(
+        &self,
+        active: Option<&Arc<Segment<D::File>>>,
+        last_event: Option<&LastFrame>,
+        next_position: GlobalPosition,
+    ) {
+        self.settle_sealed();
+        if let Some(active) = active {
+            active.grow();
+            // Else the length might be lost, and with it that the file has changed. What it holds is durable.
+            let _best_effort = active.file().sync_data();
+        }
+        self.claim(last_event, next_position);
+    }
+
+    /// Keeps what is durable of the log.
+    pub(crate) fn claim(&self, last_event: Option<&LastFrame>, next_position: GlobalPosition) {
+        self.keeper.keep(&claim(self.store_id, last_event, next_position));
     }
 
     /// Returns whether a segment is prepared ahead.
@@ -169,7 +221,7 @@ mod tests {
     /// Returns the headers of the segments of a log of so many bytes, one behind the other.
     fn headers(segment_bytes: u64, log_bytes: u64) -> Vec<SegmentHeader> {
         let id = Uuid::from_u128(1);
-        let rotation = Rotation::new(MemoryDisk::new(), id, segment_bytes, None);
+        let rotation = Rotation::new(MemoryDisk::new(), id, segment_bytes, None, None);
         let first = Rotation::<MemoryDisk>::first_header(id, segment_bytes);
         let next = |header: &SegmentHeader| Some(rotation.header_after(header, 0));
         let is_within = |header: &SegmentHeader| header.base.get() < log_bytes;
@@ -191,7 +243,7 @@ mod tests {
     fn no_segment_is_larger_than_what_is_configured_unless_a_frame_needs_it() {
         let headers = headers(1 << 20, 1 << 30);
         assert!(headers.iter().all(|header| header.size <= 1 << 20));
-        let rotation = Rotation::new(MemoryDisk::new(), Uuid::nil(), 1 << 20, None);
+        let rotation = Rotation::new(MemoryDisk::new(), Uuid::nil(), 1 << 20, None, None);
         let last = headers.last().unwrap();
         assert_eq!(rotation.header_after(last, 0).size, 1 << 20);
         let needed = rotation.header_after(last, 5 << 20).size;

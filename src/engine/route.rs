@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::appender::Tally;
+use super::appender::{LastFrame, Tally};
 use super::finding::Finding;
 use super::holes::Holes;
 use super::log::Segments;
@@ -69,6 +69,8 @@ pub(crate) struct Walked<D: Disk> {
     pub(crate) durable_upto: Location,
     pub(crate) recorded_at: Timestamp,
     pub(crate) last_kind: Option<FrameKind>,
+    /// The frame of the last event.
+    pub(crate) last_event: Option<LastFrame>,
     pub(crate) frames: u64,
     pub(crate) cuts: Vec<Cut>,
     /// Last segments that can not be used and that held nothing.
@@ -155,6 +157,7 @@ impl<D: Disk> Walked<D> {
             durable_upto: Location::default(),
             recorded_at: Timestamp::MIN,
             last_kind: None,
+            last_event: None,
             frames: 0,
             cuts: Vec::new(),
             unusable_spares: Vec::new(),

@@ -3,13 +3,14 @@
 use super::directory::{self, Directory};
 use super::finding::{Finding, Severity};
 use super::indexing;
+use super::known_end::{self, END};
 use super::recovery;
 use super::route::{Depth, Route};
 use super::settling;
 use super::times;
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::format::Frame;
+use crate::format::{EndFile, Frame};
 use crate::index::{RunCheck, TermHasher};
 use crate::io::{Disk, OpenMode};
 use crate::record::UnusableRecord;
@@ -59,6 +60,9 @@ pub(crate) fn verify<D: Disk>(root: D) -> Result<VerifyReport> {
 /// Verifies a store once. Returns beside the report what no second look would change.
 fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<(VerifyReport, Option<Finding>)> {
     let (mut events, mut commits) = (0, 0);
+    let store_id = directory.identity.store_id;
+    let known = known_end::find(&directory.root, &directory.log, store_id)?;
+    let mut is_claim_met = known.claimed.is_none_or(|claimed| claimed.last_frame.get() == 0);
     let mut runs = indexing::check(directory)?;
     let hasher = TermHasher::new(directory.identity.hash_key);
     let mut count = |frame: &Frame, _resume| {
@@ -66,6 +70,10 @@ fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<(VerifyReport, Optio
         for ((position, location), terms) in places.iter().zip(terms.iter()) {
             runs.iter_mut().for_each(|runs| runs.event(*position, *location, terms));
         }
+        is_claim_met |= known.claimed.is_some_and(|claimed| {
+            let is_it = claimed.last_frame == frame.location();
+            is_it && claimed.last_frame_crc == frame.header().crc
+        });
         events += places.len() as u64;
         commits += u64::from(frame.header().event_count > 0);
         Ok(())
@@ -73,7 +81,7 @@ fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<(VerifyReport, Optio
     settling::settle(&directory.log, OpenMode::Read)?;
     let route = Route {
         disk: &directory.log,
-        store_id: directory.identity.store_id,
+        store_id,
         mode: OpenMode::Read,
         depth: Depth::Full,
         from: None,
@@ -81,7 +89,20 @@ fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<(VerifyReport, Optio
         holes: &directory.holes,
         mended: None,
     };
-    let walked = recovery::walk(&route, &mut count)?;
+    let mut walked = recovery::walk(&route, &mut count)?;
+    known_end::hold(&mut walked, &known);
+    let is_given_up = |claimed: &EndFile| {
+        directory.holes.iter().any(|hole| (hole.start..hole.end).contains(&claimed.last_frame))
+    };
+    if let Some(claimed) = known.claimed.filter(|claimed| !is_claim_met && !is_given_up(claimed))
+        && walked.damage.is_empty()
+    {
+        let what = format!(
+            "known end of the log: it is of another history, with another commit at location {}",
+            claimed.last_frame,
+        );
+        walked.notes.push(Finding::note(directory.log.path().join(END), 0, what));
+    }
     let segments = walked.segments.len() as u64 + u64::from(walked.spare.is_some());
     let mut findings = super::findings(directory, &walked);
     if walked.damage.is_empty() {

@@ -18,6 +18,8 @@ pub(crate) const ALIGNMENT: usize = 8;
 
 /// Opens the file `STORE`.
 pub(crate) const STORE_MAGIC: [u8; 8] = *b"annalsST";
+/// Opens the file `END`.
+pub(crate) const END_MAGIC: [u8; 8] = *b"annalsEN";
 /// Opens a segment.
 pub(crate) const SEGMENT_MAGIC: [u8; 8] = *b"annalsSG";
 /// Opens the footer of a sealed segment.
@@ -25,6 +27,9 @@ pub(crate) const FOOTER_MAGIC: [u8; 8] = *b"annalsFT";
 
 /// Bytes of the file `STORE` in any version: a longer one is cut short when it is read, and refused.
 pub(crate) const STORE_BYTES_MAX: usize = 4096;
+
+/// Bytes of the file `END` in any version: a longer one is refused.
+pub(crate) const END_BYTES_MAX: usize = 4096;
 
 table! {
     /// The file `STORE`: the identity of a store, written once.
@@ -37,6 +42,23 @@ table! {
     STORE_CREATED_AT: 48, 8, "created at", "microseconds since 1970, signed";
     STORE_RESERVED: 56, 68, "reserved", "zero";
     STORE_CRC: 124, 4, "crc", "CRC-32 of the bytes before it";
+}
+
+table! {
+    /// The file `END`: how far the log is known to be durable, for when its end is lost.
+    END, "End file", 128;
+    END_FILE_MAGIC: 0, 8, "magic", "`annalsEN`";
+    END_VERSION: 8, 4, "format version", "1; a newer one is not used";
+    END_FLAGS: 12, 4, "feature flags", "0; a file with an unknown flag is not used";
+    END_STORE_ID: 16, 16, "store id", "that of the file `STORE`";
+    END_NEXT_POSITION: 32, 8, "next position", "all global positions before it are durable or lost; at least 1";
+    END_END: 40, 8, "end", "the location after the frame of the last event; 0 without one";
+    END_LAST_FRAME: 48, 8, "last frame", "the location of that frame; 0 without one";
+    END_RECORDED_AT: 56, 8, "recorded at", "its commit time; microseconds since 1970, signed; 0 without one";
+    END_EPOCH: 64, 4, "epoch", "its epoch; 0 without one";
+    END_LAST_FRAME_CRC: 68, 4, "last frame crc", "its crc field; 0 without one";
+    END_RESERVED: 72, 52, "reserved", "zero";
+    END_CRC: 124, 4, "crc", "CRC-32 of the bytes before it";
 }
 
 table! {
@@ -188,8 +210,9 @@ pub(crate) const RUN_MAGIC: [u8; 8] = *b"annalsRN";
 
 /// Every table, in the order of the documentation.
 #[cfg(test)]
-pub(crate) const TABLES: [&Table; 11] = [
+pub(crate) const TABLES: [&Table; 12] = [
     &STORE,
+    &END,
     &SEGMENT_HEADER,
     &SEGMENT_FOOTER,
     &FRAME_HEADER,
@@ -209,6 +232,7 @@ pub(crate) const FRAME_CLOSED: u16 = 1;
 pub(crate) const SEGMENT_OVERHEAD: u64 = (SEGMENT_HEADER.size + SEGMENT_FOOTER.size) as u64;
 
 const _: () = assert!(STORE.size <= STORE_BYTES_MAX);
+const _: () = assert!(END.size <= END_BYTES_MAX);
 const _: () = assert!(SEGMENT_HEADER.size.is_multiple_of(ALIGNMENT));
 const _: () = assert!(SEGMENT_FOOTER.size.is_multiple_of(ALIGNMENT));
 const _: () = assert!(FRAME_HEADER.size.is_multiple_of(ALIGNMENT));

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod end;
 mod event;
 mod frame;
 mod id_times;
@@ -19,6 +20,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use end::EndFile;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use event::decode_first;
 pub(crate) use event::{EventPlace, check, id_of};
@@ -50,6 +52,9 @@ pub(crate) const FRAME_HEADER_BYTES: usize = layout::FRAME_HEADER.size;
 pub(crate) const EVENT_HEADER_BYTES: usize = layout::EVENT_HEADER.size;
 /// Bytes of the file `STORE` in any version of the format.
 pub(crate) const STORE_FILE_BYTES_MAX: usize = layout::STORE_BYTES_MAX;
+
+/// Bytes of the file `END` in any version of the format.
+pub(crate) const END_FILE_BYTES_MAX: usize = layout::END_BYTES_MAX;
 
 /// A place in the log: a running address over the bytes of all segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -44,7 +44,7 @@ use uuid::Uuid;
 
 pub(crate) use memtable::{Entry, MEMTABLE_EVENTS_MAX, Unhashed};
 pub(crate) use postings::Postings;
-pub(crate) use runs::{Access, Look, last_covered, remove_stale};
+pub(crate) use runs::{Access, Look, newest, remove_stale};
 #[cfg(test)]
 pub(crate) use term::COLLIDING_KEY;
 pub(crate) use term::{NewTerms, RecordedTerms, Term, TermHash, TermHasher, TermList};
@@ -59,7 +59,9 @@ pub(crate) use merge::Pace;
 use merge::{Activity, MergeError, Pacer, merge, write_table};
 use parts::{Part, Parts};
 use run::{Interval, Run, Unusable};
-use runs::{IsCurrent, counts_of, due, fit_one_run, mergeable, open_runs, remove_runs};
+use runs::{
+    IsCurrent, counts_of, due, fit_one_run, mergeable, open_runs, remove_runs, remove_superseded,
+};
 
 /// A memtable that is smaller is not worth a run when the store is closed: opening reads so many
 /// events faster than it opens a file.
@@ -117,7 +119,7 @@ impl<D: Disk> Index<D> {
         is_current: IsCurrent<'_>,
     ) -> Result<Self> {
         let sealed = match &disk {
-            Some(disk) => open_runs(disk, access, store_id, is_current)?,
+            Some(disk) => open_runs(disk, store_id, is_current)?,
             None => Vec::new(),
         };
         let sealed = sealed.into_iter().map(Part::Run).collect();
@@ -174,6 +176,16 @@ impl<D: Disk> Index<D> {
         Ok(())
     }
 
+    /// Removes the files of runs that are no part of the index: superseded, unusable, stale. To be called
+    /// once the log is known to hold all that any of them tells of.
+    pub(crate) fn remove_superseded(&self) -> Result<()> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        let parts = self.parts();
+        let kept: Vec<_> =
+            parts.sealed.iter().filter_map(Part::as_run).map(|run| run.name()).collect();
+        remove_superseded(disk, &kept)
+    }
+
     /// Returns where the log goes on behind what is indexed.
     pub(crate) fn resume(&self) -> Option<Resume> {
         let parts = self.parts();
@@ -214,38 +226,68 @@ impl<D: Disk> Index<D> {
     ///
     /// `Error::NoSpace` or `Error::Io` when the one before could not be written.
     pub(crate) fn make_room(&self, count: usize) -> Result<bool> {
-        let Some(disk) = &self.disk else { return Ok(false) };
-        let length = self.parts().active.len();
-        if count == 0 || length == 0 || length + count <= self.table_events_max {
+        let Some(disk) = self.disk.as_ref().filter(|_| self.is_full(count)) else {
             return Ok(false);
-        }
+        };
         let failed = |source| Error::io("write an index run in", disk.path(), source);
         self.write_frozen().map_err(failed)?;
+        self.freeze();
+        Ok(true)
+    }
+
+    /// As [`make_room`](Self::make_room), of events of which it is not known yet whether they are durable:
+    /// the memtable is set aside and not written.
+    pub(crate) fn set_aside(&self, count: usize) {
+        if self.disk.is_some() && self.is_full(count) {
+            self.freeze();
+        }
+    }
+
+    /// Tells whether the active memtable has no room for `count` events, and some of its own.
+    fn is_full(&self, count: usize) -> bool {
+        let length = self.parts().active.len();
+        count > 0 && length > 0 && length + count > self.table_events_max
+    }
+
+    fn freeze(&self) {
         self.change(|parts| {
             let full = std::mem::take(&mut parts.active);
             parts.sealed.push(Part::Table(full));
         });
-        Ok(true)
+    }
+
+    /// Tells whether a memtable is to be written.
+    pub(crate) fn has_frozen(&self) -> bool {
+        self.parts().sealed.iter().any(|part| part.as_table().is_some())
     }
 
     /// Writes the frozen memtables as runs, if there are any. After a failure they are kept, for the
     /// next call.
     pub(crate) fn write_frozen(&self) -> io::Result<()> {
-        let Some(disk) = &self.disk else { return Ok(()) };
+        self.write_frozen_to(Location::new(u64::MAX)).map(|_| ())
+    }
+
+    /// As [`write_frozen`](Self::write_frozen), of those memtables whose events all stand before a location.
+    /// Returns whether there was one.
+    pub(crate) fn write_frozen_to(&self, durable_upto: Location) -> io::Result<bool> {
+        let Some(disk) = &self.disk else { return Ok(false) };
         let _held = self.freezing.lock();
-        let frozen: Vec<_> = self.parts().sealed.iter().filter_map(Part::as_table).collect();
-        for frozen in frozen {
-            write_table(disk, self.store_id, &frozen)?;
-            let run = self.reopen(disk, &frozen)?;
+        let ends_before =
+            |table: &Arc<Memtable>| table.resume().is_none_or(|resume| resume.end <= durable_upto);
+        let frozen = self.parts().sealed.iter().filter_map(Part::as_table).collect::<Vec<_>>();
+        let frozen: Vec<_> = frozen.into_iter().filter(ends_before).collect();
+        for frozen in &frozen {
+            write_table(disk, self.store_id, frozen)?;
+            let run = self.reopen(disk, frozen)?;
             self.change(|parts| {
                 for part in &mut parts.sealed {
-                    if matches!(part, Part::Table(table) if Arc::ptr_eq(table, &frozen)) {
+                    if matches!(part, Part::Table(table) if Arc::ptr_eq(table, frozen)) {
                         *part = Part::Run(Arc::clone(&run));
                     }
                 }
             });
         }
-        Ok(())
+        Ok(!frozen.is_empty())
     }
 
     /// Ends a merge that is under way, and lets none begin.

@@ -16,7 +16,7 @@ use super::term::TermHash;
 use crate::bugs::{self, Bug};
 use crate::format::{
     BUCKET_BYTES, Bucket, FILTER_BLOCK_BYTES, Fault, Found, IdTime, LIST_COUNT_BYTES, Location,
-    POSTING_BLOCK_BYTES, POSTING_BLOCK_HEADER_BYTES, RUN_PAGE_BYTES, Reference, RunHeader,
+    POSTING_BLOCK_BYTES, POSTING_BLOCK_HEADER_BYTES, RUN_PAGE_BYTES, Reference, Resume, RunHeader,
     block_start, decode_block, decode_location, decode_short_list, filter_may_hold, list_counts,
     range_of, share_of,
 };
@@ -126,6 +126,17 @@ pub(crate) struct Run<F> {
     /// One bit a page: set once the page has been checked.
     checked: Box<[AtomicU64]>,
     checksums: Bytes,
+}
+
+/// Returns where the log goes on after the run over an interval, by its header alone.
+pub(crate) fn resume_of<D: Disk>(
+    disk: &D,
+    store_id: Uuid,
+    interval: Interval,
+) -> Result<Resume, NotOpened> {
+    let name = name(interval.0, interval.1);
+    let file = disk.open(&name, OpenMode::Read).map_err(NotOpened::of_opening)?;
+    Ok(read_header(&file, store_id, interval)?.resume)
 }
 
 impl<F: DiskFile> Run<F> {

@@ -42,14 +42,14 @@ pub(crate) type IsCurrent<'a> = &'a dyn Fn(&Resume, Look) -> Result<bool>;
 /// Runs in the order of their positions.
 type Runs<D> = Vec<Arc<Run<<D as Disk>::File>>>;
 
-/// Opens the runs that cover the most; what is superseded or unusable is removed when writing.
+/// Opens the runs that cover the most. Nothing is removed: a run that the log does not have may be all
+/// that tells of the end of the log.
 ///
 /// # Errors
 ///
-/// `Error::Io` when the system lets a run not be looked at; nothing is removed then.
+/// `Error::Io` when the system lets a run not be looked at.
 pub(super) fn open_runs<D: Disk>(
     disk: &D,
-    access: Access,
     store_id: Uuid,
     is_current: IsCurrent<'_>,
 ) -> Result<Runs<D>> {
@@ -63,22 +63,28 @@ pub(super) fn open_runs<D: Disk>(
         runs = open_widest(disk, &listed, store_id, is_current)?;
         names = listed;
     }
-    if access == Access::Write {
-        let is_ours = |name: &&String| run::interval_of(name).is_some() || run::is_unfinished(name);
-        let is_kept = |name: &String| runs.iter().any(|run| run.name() == *name);
-        let superseded: Vec<_> =
-            names.iter().filter(is_ours).filter(|name| !is_kept(name)).collect();
-        if !superseded.is_empty() {
-            // A process that was killed may not have come to it, and what supersedes must not be lost
-            // where they are gone.
-            disk.sync_dir().map_err(|source| Error::io("sync", disk.path(), source))?;
-        }
-        for name in superseded {
-            disk.remove(name)
-                .map_err(|source| Error::io("remove", disk.path().join(name), source))?;
-        }
-    }
     Ok(runs)
+}
+
+/// Removes every file of a run but those that are kept, durably preceded by the names of these.
+///
+/// # Errors
+///
+/// `Error::Io` when the system does not allow it.
+pub(super) fn remove_superseded(disk: &impl Disk, kept: &[String]) -> Result<()> {
+    let is_ours = |name: &String| run::interval_of(name).is_some() || run::is_unfinished(name);
+    let names = list(disk)?.into_iter().filter(is_ours);
+    let superseded: Vec<_> = names.filter(|name| !kept.contains(name)).collect();
+    if !superseded.is_empty() {
+        // A process that was killed may not have come to it, and what supersedes must not be lost
+        // where they are gone.
+        disk.sync_dir().map_err(|source| Error::io("sync", disk.path(), source))?;
+    }
+    for name in superseded {
+        disk.remove(&name)
+            .map_err(|source| Error::io("remove", disk.path().join(&name), source))?;
+    }
+    Ok(())
 }
 
 fn list(disk: &impl Disk) -> Result<Vec<String>> {
@@ -144,11 +150,27 @@ pub(crate) fn remove_stale(
     disk.sync_dir().map_err(|source| Error::io("sync", disk.path(), source))
 }
 
-/// Returns the last position that a run covers, believed or not by the log.
-pub(crate) fn last_covered<D: Disk>(disk: &D, store_id: Uuid) -> Result<GlobalPosition> {
-    let intervals = list(disk)?.into_iter().filter_map(|name| run::interval_of(&name));
-    let sound = intervals.filter(|interval| Run::open(disk, store_id, *interval).is_ok());
-    Ok(sound.map(|(_, last)| last).max().unwrap_or_default())
+/// Returns the name of the run that covers the last position, and where the log went on after it,
+/// believed or not by the log. A run tells of nothing that was not durable.
+///
+/// # Errors
+///
+/// `Error::Io` when the system does not allow a run to be looked at.
+pub(crate) fn newest<D: Disk>(disk: &D, store_id: Uuid) -> Result<Option<(String, Resume)>> {
+    let mut intervals: Vec<_> =
+        list(disk)?.iter().filter_map(|name| run::interval_of(name)).collect();
+    intervals.sort_unstable_by_key(|(_, last)| Reverse(*last));
+    for (first, last) in intervals {
+        let name = run::name(first, last);
+        match run::resume_of(disk, store_id, (first, last)) {
+            Ok(resume) => return Ok(Some((name, resume))),
+            Err(NotOpened::Unusable(_)) => {}
+            Err(NotOpened::Refused(source)) => {
+                return Err(Error::io("open", disk.path().join(name), source));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Removes runs that are superseded. One that stays is removed by the next opening.

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::run::{self, Run, Unusable};
-use super::runs::{Access, IsCurrent, open_runs};
+use super::runs::{IsCurrent, open_runs};
 use super::term::EventTerms;
 use crate::error::Result;
 use crate::format::{IdTimes, Location};
@@ -30,7 +30,7 @@ struct Checked<D: Disk> {
 impl<D: Disk> RunCheck<D> {
     /// Opens the runs that are there, and checks every page of them.
     pub(crate) fn open(disk: &D, store_id: Uuid, is_current: IsCurrent<'_>) -> Result<Self> {
-        let runs = open_runs(disk, Access::Read, store_id, is_current)?;
+        let runs = open_runs(disk, store_id, is_current)?;
         let runs: Vec<_> = runs
             .into_iter()
             .map(|run| {

@@ -8,7 +8,8 @@
 //!
 //! 1. A segment has its final name only once its header is durable.
 //! 2. Bytes before the readable end are durable and never change, and nothing else is handed out.
-//! 3. A segment's file has its whole length before it has its name, and is never made shorter.
+//! 3. A segment's file has its whole length before it has its name, and is never made shorter. It grows
+//!    behind the segment each time when what is in it is settled.
 //! 4. Space that is given back lies between the last frame and the footer of a sealed segment, in
 //!    pages of their own: zeros before, and zeros after.
 
@@ -40,6 +41,9 @@ use crate::io::{Disk, DiskFile, OpenMode, PAGE_BYTES, Piece, ViewedFile};
 const SUFFIX: &str = ".seg";
 const UNFINISHED_SUFFIX: &str = ".tmp";
 const NUMBER_DIGITS: usize = 16;
+
+/// Bytes that a file grows by behind the end of its segment, each time when what is in it is settled.
+const GROWTH_BYTES: u64 = 8;
 
 /// How much of an event is fetched ahead: most are shorter, and the processor goes on by itself.
 const FETCHED_BYTES: u64 = 384;
@@ -200,6 +204,20 @@ impl<F: DiskFile> Segment<F> {
         if start < end {
             let _best_effort = self.file().give_back(start, end - start);
         }
+    }
+
+    /// Lets the file grow behind the end of the segment, where nobody looks: programs that copy files and
+    /// compare only length and whole seconds see that it has changed. Where that fails, nothing but that
+    /// is lost.
+    pub(crate) fn grow(&self) {
+        let file = self.file();
+        let grown = |length: u64| file.set_len(length.max(self.header.size) + GROWTH_BYTES);
+        let _best_effort = file.len().and_then(grown);
+    }
+
+    /// Tells whether the file has never grown.
+    pub(crate) fn is_ungrown(&self) -> bool {
+        self.file_bytes <= self.header.size
     }
 
     /// Reads the footer's place: `Ok(None)` when it is blank, as in a segment that is not sealed.

@@ -130,7 +130,7 @@ fn case_b_a_bad_header_before_another_segment_is_damage() {
 fn case_b_a_bad_header_behind_a_sealed_segment_is_damage() {
     let disk = closed_after(&[SIXTH; 7]);
     let in_second = frames(&disk).iter().find(|frame| frame.segment == 2).unwrap().first;
-    assert_eq!(disk.files().iter().filter(|path| path.starts_with("log/")).count(), 2);
+    assert_eq!(disk.files().iter().filter(|path| path.ends_with(".seg")).count(), 2);
     flip(&disk, &segment_path(2), 50);
     let damage = assert_refused(&disk, &segment_path(2));
     assert_eq!(damage.first_lost, Some(GlobalPosition::new(in_second)));
@@ -262,7 +262,7 @@ fn case_g_a_footer_that_was_not_finished_is_cut() {
 
 #[test]
 fn case_g_a_segment_that_was_sealed_just_before_the_crash_is_good() {
-    let disk = closed_after(&[SIXTH; 7]);
+    let disk = crashed_after(&[SIXTH; 7]);
     let frame = frame_of(&disk, 7);
     assert_eq!(frame.segment, 2);
     edit(&disk, &frame.path, |bytes| zero(bytes, frame.offset, SEGMENT_BYTES));

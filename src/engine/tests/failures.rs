@@ -318,8 +318,9 @@ fn opening_makes_the_log_durable_and_drops_the_cache_before_it_believes_it() {
         disk.mend();
         refused
     };
-    assert!(matches!(failed_read(3), Err(Error::Read { .. })), "never the end of the log");
-    assert!((1..20).all(|nth| failed_read(nth).is_err() || nth > 5));
+    assert!(matches!(failed_read(4), Err(Error::Read { .. })), "never the end of the log");
+    // The third is of what is known of the log's end, which hinders nothing.
+    assert!((1..20).all(|nth| failed_read(nth).is_err() || nth == 3 || nth > 6));
     assert_goes_on(&disk, 1);
 }
 
@@ -359,10 +360,9 @@ fn a_pause_brings_a_mark_that_vouches_for_the_last_commit() {
     let copy = disk.copy();
     flip(&copy, &commit.path, commit.middle());
     assert_eq!(damage_of(try_open(&copy)).first_lost, Some(GlobalPosition::new(1)));
-    let writes = disk.calls(Operation::Write);
     queue(&engine).mark().unwrap();
     engine.close().unwrap();
-    assert_eq!(disk.calls(Operation::Write), writes, "one mark is enough");
+    assert_eq!(frames(&disk).len(), 3, "one mark is enough");
 }
 
 #[test]
@@ -405,7 +405,10 @@ fn every_single_commit_is_one_write_and_one_sync_and_nothing_else() {
     // The mark at the end, and one for every pause that a busy machine brought, are frames as well.
     let frames = frames(&disk.copy()).len() as u64;
     assert!(frames > 100);
-    assert_eq!((after.0 - before.0, after.1 - before.1, after.2 - before.2), (frames, frames, 0));
+    // Closing writes down where the log ends, and lets the file of its segment grow.
+    let closing = (1, 2, 6);
+    let expected = (frames + closing.0, frames + closing.1, closing.2);
+    assert_eq!((after.0 - before.0, after.1 - before.1, after.2 - before.2), expected);
 }
 
 #[test]
@@ -422,9 +425,9 @@ fn an_opening_reads_behind_the_end_once_and_keeps_none_of_it_in_the_cache() {
     let reads = || disk.calls(Operation::Read);
     let before = (reads(), disk.calls(Operation::Evict));
     drop(Engine::open(disk.clone(), &options).unwrap());
-    // Headers and footers, the frames, a MiB of zeros and one piece more. To look for the end of the
+    // What is known of the end, headers and footers, the frames, a MiB of zeros and one piece more. To look for the end of the
     // bytes once more would take two.
-    assert_eq!(reads() - before.0, 30);
+    assert_eq!(reads() - before.0, 31);
     // Three segments before anything is read, and the active one behind it.
     assert_eq!(disk.calls(Operation::Evict) - before.1, 4);
 }

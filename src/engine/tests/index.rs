@@ -246,7 +246,7 @@ fn an_older_index_changes_no_answer() {
 }
 
 #[test]
-fn an_index_that_is_newer_than_the_log_changes_no_answer_and_is_noted() {
+fn an_index_that_is_newer_than_the_log_tells_of_a_loss_and_without_it_the_log_is_whole() {
     let stages = stages();
     for (older, last) in stages[..3].iter().zip([20, 45, 70]) {
         let without = older.copy();
@@ -254,8 +254,11 @@ fn an_index_that_is_newer_than_the_log_changes_no_answer_and_is_noted() {
         let truth = answers_up_to(&open_read_only(&without), last);
         let disk = older.copy();
         take_index(&disk, &stages[3]);
-        assert_noted(&disk, runs(&disk).last().unwrap(), "newer");
-        assert_eq!(answers_up_to(&open_read_only(&disk.copy()), last), truth);
+        let damage = damage_of(Engine::open(disk.clone(), &options()));
+        assert_eq!(damage.first_lost, Some(GlobalPosition::new(last + 1)));
+        assert!(damage.reason.contains(runs(&disk).last().unwrap()), "{damage}");
+        assert!(!verify(disk.clone()).unwrap().is_intact());
+        runs(&disk).iter().for_each(|path| remove(&disk, path));
         let engine = open_small(&disk);
         assert_eq!(answers_up_to(&engine, last), truth);
         drop(engine);

@@ -5,7 +5,7 @@
 //! seen of them before they are durable (`written`: nothing), how segments follow each other
 //! (`rollover`), what a stop at any call leaves (`stops`), what a damaged index changes (`index`:
 //! nothing), how writing the index fails (`index_failures`), what records beside the log have to do with
-//! it (`records`), what a scan gives and how far a read looks ahead (`scan`), what rot changes (`rot`:
+//! it (`records`), what is known of a log whose end is gone (`known_end`), what a scan gives and how far a read looks ahead (`scan`), what rot changes (`rot`:
 //! nothing that anybody is given), and what a repair makes of every damage (`repair`, `repair_stops`).
 
 #![forbid(unsafe_code)]
@@ -19,6 +19,7 @@ mod heads;
 mod index;
 mod index_failures;
 mod interleavings;
+mod known_end;
 mod records;
 mod repair;
 mod repair_stops;
@@ -320,6 +321,13 @@ fn wait_until(mut is_so: impl FnMut() -> bool) {
         assert!(stopwatch.elapsed() < WAIT_MAX, "this never comes");
         std::thread::yield_now();
     }
+}
+
+/// Returns what `END` says comes next, if it can be used.
+fn claimed(disk: &MemoryDisk) -> Option<u64> {
+    let log = disk.directory("log", MakeDirectory::Never).unwrap();
+    let claim = crate::engine::known_end::claim_of_any_store(&log).ok()?;
+    claim.map(|claim| claim.next_position.get())
 }
 
 /// Waits until this many events have been admitted, durable or not.

@@ -151,9 +151,10 @@ fn the_unused_room_of_a_sealed_segment_is_given_back_and_nothing_else() {
     let used = frame_of(&disk, 5);
     assert_eq!(used.segment, 1);
     let used_end = usize::try_from(used.end()).unwrap();
+    let size = usize::try_from(SEGMENT_BYTES).unwrap();
     // Marks where the room begins and where it ends, of which only whole pages can be given back.
     let mark = |bytes: &mut Vec<u8>| {
-        let end = bytes.len() - SEGMENT_FOOTER_BYTES;
+        let end = size - SEGMENT_FOOTER_BYTES;
         bytes[used_end..end].fill(0xee);
     };
     edit(&disk, &segment_path(1), mark);
@@ -165,7 +166,7 @@ fn the_unused_room_of_a_sealed_segment_is_given_back_and_nothing_else() {
     wait_until(|| disk.bytes_of(&segment_path(1)).unwrap()[first_page] == 0);
     let bytes = disk.bytes_of(&segment_path(1)).unwrap();
     // A checksum in the footer can have the byte of the mark.
-    let (last_page, end) = (bytes.len() - page, bytes.len() - SEGMENT_FOOTER_BYTES);
+    let (last_page, end) = (size - page, size - SEGMENT_FOOTER_BYTES);
     let marked: Vec<_> = (used_end..end).filter(|at| bytes[*at] == 0xee).collect();
     let kept = (used_end..first_page).chain(last_page..end);
     assert_eq!(marked, kept.collect::<Vec<_>>());

@@ -14,12 +14,12 @@ use crate::event::layout::EVENT_HEADER;
 use crate::event::{EventId, NewEvent};
 use crate::field::Table;
 use crate::format::layout::{
-    BUCKET_HEADER, FRAME_HEADER, HOLE, LOST_HEADER, POSTING_BLOCK, RECORD_HEADER, RUN_CRC,
+    BUCKET_HEADER, END, FRAME_HEADER, HOLE, LOST_HEADER, POSTING_BLOCK, RECORD_HEADER, RUN_CRC,
     RUN_HEADER, RUN_ID_KINDS, RUN_ID_TIME_FIRST, RUN_ID_TIME_LAST, SEGMENT_FOOTER, SEGMENT_HEADER,
     STORE,
 };
 use crate::format::{
-    BUCKET_BYTES, BlockBuilder, Bucket, EventPlace, Fault, Footer, Frame, FrameKind, Hole,
+    BUCKET_BYTES, BlockBuilder, Bucket, EndFile, EventPlace, Fault, Footer, Frame, FrameKind, Hole,
     HoleKind, IdTimes, Location, POSTING_BLOCK_BYTES, PackedFrame, RUN_PAGE_BYTES, RecordFile,
     Reference, Resume, RunHeader, SEGMENT_HEADER_BYTES, SegmentHeader, Signing, Stamp, StoreFile,
     decode_block, decode_lost, encode_bucket, encode_lost,
@@ -98,6 +98,29 @@ fn the_store_file_is_as_published() {
     dump.fields(&STORE);
     let published = dump.hold_to_published("store file example");
     assert_eq!(StoreFile::decode(&published), Ok(store_file()));
+}
+
+/// What is known of the log that ends with the commit.
+fn end_file() -> EndFile {
+    let commit = commit();
+    let crc = commit.as_bytes()[..4].try_into().unwrap();
+    EndFile {
+        store_id: STORE_ID,
+        next_position: GlobalPosition::new(3),
+        end: COMMIT_AT.plus(commit.length() as u64),
+        last_frame: COMMIT_AT,
+        last_frame_crc: u32::from_le_bytes(crc),
+        epoch: 1,
+        recorded_at: RECORDED_AT,
+    }
+}
+
+#[test]
+fn the_end_file_is_as_published() {
+    let mut dump = Dump::new(end_file().encode().to_vec());
+    dump.fields(&END);
+    let published = dump.hold_to_published("end file example");
+    assert_eq!(EndFile::decode(&published, STORE_ID), Ok(end_file()));
 }
 
 #[test]

@@ -14,6 +14,7 @@
 )]
 
 mod documentation;
+mod end;
 mod examples;
 mod hostile;
 mod lost;

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use super::*;
 use crate::error::{Error, Result};
 use crate::index::run::name;
-use crate::index::runs::{Access, Look, due, open_runs};
+use crate::index::runs::{Access, Look, due, newest, open_runs, remove_superseded};
 use crate::io::Operation;
 
 fn contents(first: u64, last: u64) -> Contents {
@@ -29,7 +29,11 @@ fn file(first: u64, last: u64) -> String {
 fn opened_until(disk: &MemoryDisk, access: Access, next: u64) -> Vec<(u64, u64)> {
     let is_current =
         |resume: &Resume, _: Look| -> Result<bool> { Ok(resume.next_position.get() <= next) };
-    let runs = open_runs(disk, access, STORE, &is_current).unwrap();
+    let runs = open_runs(disk, STORE, &is_current).unwrap();
+    if access == Access::Write {
+        let kept: Vec<_> = runs.iter().map(|run| run.name()).collect();
+        remove_superseded(disk, &kept).unwrap();
+    }
     runs.iter().map(|run| (run.interval().0.get(), run.interval().1.get())).collect()
 }
 
@@ -123,7 +127,7 @@ fn a_run_that_the_system_does_not_let_be_opened_is_an_error_and_is_not_removed()
     for kind in [ErrorKind::Other, ErrorKind::OutOfMemory, ErrorKind::PermissionDenied] {
         for (operation, nth) in [(Operation::Open, 1), (Operation::Open, 2), (Operation::Len, 1)] {
             disk.fail(operation, nth, kind);
-            let opened = open_runs(&disk, Access::Write, STORE, &current).map(|runs| runs.len());
+            let opened = open_runs(&disk, STORE, &current).map(|runs| runs.len());
             assert!(
                 matches!(&opened, Err(Error::Io { source, .. }) if source.kind() == kind),
                 "{operation:?} {nth}: {opened:?}"
@@ -146,7 +150,7 @@ fn a_run_whose_bytes_can_not_be_read_is_dropped() {
     let disk = MemoryDisk::new();
     write(&disk, &[(1, 10)]);
     disk.fail(Operation::Read, 1, ErrorKind::OutOfMemory);
-    let opened = open_runs(&disk, Access::Write, STORE, &|_: &Resume, _: Look| Ok(true));
+    let opened = open_runs(&disk, STORE, &|_: &Resume, _: Look| Ok(true));
     assert!(matches!(opened, Err(Error::Io { .. })));
     assert_eq!(files(&disk), [file(1, 10)].into());
 }
@@ -166,6 +170,31 @@ fn a_run_that_ends_at_a_frame_that_the_log_does_not_have_is_dropped() {
     assert_eq!(opened_until(&disk, Access::Read, 16), [(1, 10)]);
     assert_eq!(opened_until(&disk, Access::Write, 16), [(1, 10)]);
     assert_eq!(files(&disk), [file(1, 10)].into());
+}
+
+#[test]
+fn opening_removes_no_run_and_the_newest_that_is_sound_tells_how_far_the_log_had_come() {
+    let disk = MemoryDisk::new();
+    write(&disk, &[(1, 10), (11, 20), (1, 20), (21, 30)]);
+    let all = files(&disk);
+    let none = |_: &Resume, _: Look| -> Result<bool> { Ok(false) };
+    assert_eq!(open_runs(&disk, STORE, &none).unwrap().len(), 0);
+    assert_eq!(files(&disk), all, "they may be all that tells of a loss");
+    let told = |disk: &MemoryDisk| {
+        let newest = newest(disk, STORE).unwrap();
+        newest.map(|(name, resume)| (name, resume.next_position.get()))
+    };
+    assert_eq!(told(&disk), Some((file(21, 30), 31)));
+    let mut bytes = disk.bytes_of(&file(21, 30)).unwrap();
+    bytes[60] ^= 1;
+    disk.set_bytes(&file(21, 30), bytes);
+    let second = told(&disk).unwrap();
+    assert!(second == (file(1, 20), 21) || second == (file(11, 20), 21), "{second:?}");
+    let other = MemoryDisk::new();
+    write_table(&other, Uuid::from_u128(8), &contents(1, 40).table()).unwrap();
+    assert_eq!(newest(&other, STORE).unwrap(), None, "it is of another store");
+    disk.fail(Operation::Open, 1, ErrorKind::PermissionDenied);
+    assert!(matches!(newest(&disk, STORE), Err(Error::Io { .. })));
 }
 
 /// Adds runs of these sizes one by one, merging what is due, and returns the most there ever were.

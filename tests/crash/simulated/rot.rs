@@ -41,6 +41,18 @@ pub(crate) fn replay(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Returns the names of the segments.
+fn segments(moment: &Moment) -> Vec<String> {
+    moment.names("log").into_iter().filter(|name| name.ends_with(".seg")).collect()
+}
+
+/// Returns the last position that a run covers, by its name.
+fn newest_run(moment: &Moment) -> u64 {
+    let names = moment.names("index");
+    let last = |name: &String| name.strip_suffix(".run")?.split_once('-')?.1.parse().ok();
+    names.iter().filter_map(last).max().unwrap_or_default()
+}
+
 /// A store that was closed.
 struct Made {
     moment: Moment,
@@ -91,7 +103,12 @@ impl Made {
             0 => {
                 let other = Self::new(seed, history, 1)?;
                 disk.graft("index", &other.moment);
-                self.is_whole(&disk, chance).map_err(|what| format!("{what} (another's index)"))
+                // A run of events that the log does not have tells of a loss.
+                let judged = match newest_run(&disk.now()) > self.expected.events.len() as u64 {
+                    true => self.is_honest(&disk, chance),
+                    false => self.is_whole(&disk, chance),
+                };
+                judged.map_err(|what| format!("{what} (another's index)"))
             }
             1 => {
                 let other = Self::new(seed, history, 2)?;
@@ -109,7 +126,7 @@ impl Made {
     }
 
     fn drawn_segment(&self, chance: &mut Chance) -> String {
-        let names = self.moment.names("log");
+        let names = segments(&self.moment);
         format!("log/{}", names[chance.below(names.len())])
     }
 
@@ -117,7 +134,7 @@ impl Made {
     fn try_bytes(&self, disk: &SimulatedDisk, chance: &mut Chance) -> Verdict {
         let runs = self.moment.names("index");
         let path = match chance.below(8) {
-            0 => "STORE".to_owned(),
+            0 => chance.pick(&["STORE", "log/END"]).to_owned(),
             1..4 if !runs.is_empty() => format!("index/{}", runs[chance.below(runs.len())]),
             _ => self.drawn_segment(chance),
         };
@@ -129,10 +146,8 @@ impl Made {
             1 | 2 => used[used.len() - 1 - chance.below(used.len().min(24))],
             _ => used[chance.below(used.len())],
         };
-        // The newest mark shows that all before it had been durable, and nothing that it had itself:
-        // the sectors that it may stand in are changed bit by bit only.
-        let last = used.last().map_or(0, |last| last / SECTOR_BYTES);
-        let is_far = path != "STORE" && at / SECTOR_BYTES + 2 < last && !self.is_last_used(&path);
+        // The newest mark shows that all before it had been durable, and `END` where the log ended.
+        let is_far = bytes.len() >= at / SECTOR_BYTES * SECTOR_BYTES + SECTOR_BYTES;
         let start = at / SECTOR_BYTES * SECTOR_BYTES;
         match chance.below(4) {
             0 if is_far => disk.damage(&path, start, &[0; SECTOR_BYTES]),
@@ -149,12 +164,6 @@ impl Made {
             false => self.is_honest(disk, chance),
         };
         judged.map_err(|what| format!("{what} ({path} at {at}, {:?})", self.settings))
-    }
-
-    /// Tells whether the log may end in this file.
-    fn is_last_used(&self, path: &str) -> bool {
-        let names = self.moment.names("log");
-        names.iter().rev().take(2).any(|name| path.ends_with(name.as_str()))
     }
 
     /// Demands that every answer is as it was.

@@ -87,8 +87,9 @@ impl Scene {
         let reader = Arc::new(crate::engine::reader(&root, index, &walked));
         let Directory { log, identity, .. } = root;
         let (bell, spare) = (Arc::new(Bell::default()), walked.spare.take());
-        let rotation = Rotation::new(log, identity.store_id, options.segment_bytes, spare);
+        let rotation = Rotation::new(log, identity.store_id, options.segment_bytes, spare, None);
         let end = LogEnd {
+            last_event: walked.last_event,
             active: walked.segments.pop().unwrap(),
             offset: walked.offset,
             tally: walked.tally,
