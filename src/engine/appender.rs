@@ -349,7 +349,10 @@ impl<D: Disk> Appender<D> {
     /// Stamps frames for the end of the log and puts them into the buffer, one behind the other. Returns
     /// what the segment then holds, of each frame where its events are and the log goes on, and the frame of
     /// the last event.
-    fn pack(&mut self, frames: &mut [QueuedFrame]) -> Result<(Tally, Places, Option<LastFrame>), Error> {
+    fn pack(
+        &mut self,
+        frames: &mut [QueuedFrame],
+    ) -> Result<(Tally, Places, Option<LastFrame>), Error> {
         let durable_upto = self.active.location(self.offset);
         self.buffer.clear();
         let mut tally = self.tally.clone();
@@ -440,10 +443,7 @@ impl<D: Disk> Appender<D> {
         if self.offset < header.size / 2 || writes == 0 {
             return;
         }
-        let preallocation = match bytes / writes > ZEROS_WRITE_BYTES_MAX {
-            true => Preallocation::Space,
-            false => Preallocation::Zeros,
-        };
+        let preallocation = preallocation_for(bytes / writes);
         if self.rotation.want(header, preallocation) {
             self.bell.ring(Call::Prepare);
         }
@@ -452,8 +452,13 @@ impl<D: Disk> Appender<D> {
     /// Seals the active segment and goes on in the next.
     fn roll_over(&mut self, frames: &[QueuedFrame]) -> Result<(), FailureKind> {
         let needed = frames.first().map_or(0, |queued| queued.frame.length() as u64);
-        let next =
-            self.rotation.next(self.active.header(), needed).map_err(FailureKind::Rejected)?;
+        let (bytes, writes) = self.written;
+        let group: u64 = frames.iter().map(|queued| queued.frame.length() as u64).sum();
+        let preallocation = preallocation_for((bytes + group) / (writes + 1));
+        let next = self
+            .rotation
+            .next(self.active.header(), needed, preallocation)
+            .map_err(FailureKind::Rejected)?;
         let footer = self.tally.footer(self.offset, self.recorded_at, self.epoch);
         let bytes = footer.encode(self.active.header());
         let offset = self.active.header().footer_offset();
@@ -472,6 +477,14 @@ impl<D: Disk> Appender<D> {
         self.tally = Tally::new();
         self.written = (0, 0);
         Ok(())
+    }
+}
+
+/// Returns how much is done ahead for a segment that is written to in writes of this length.
+fn preallocation_for(usual_bytes: u64) -> Preallocation {
+    match usual_bytes > ZEROS_WRITE_BYTES_MAX {
+        true => Preallocation::Space,
+        false => Preallocation::Zeros,
     }
 }
 

@@ -120,7 +120,8 @@ impl<D: Disk> Rotation<D> {
     }
 
     /// Returns the segment after `active`, which has no room for a frame of this size. The segment
-    /// may be too small for it as well, when it was prepared before the size was known.
+    /// may be too small for it as well, when it was prepared before the size was known. One that is prepared only now,
+    /// with zeros, is small: a commit waits for it.
     ///
     /// # Errors
     ///
@@ -129,6 +130,7 @@ impl<D: Disk> Rotation<D> {
         &self,
         active: &SegmentHeader,
         frame_bytes: u64,
+        preallocation: Preallocation,
     ) -> Result<Segment<D::File>> {
         let mut spare = self.spare.lock();
         while matches!(*spare, Spare::InPreparation) {
@@ -136,7 +138,15 @@ impl<D: Disk> Rotation<D> {
         }
         match std::mem::replace(&mut *spare, Spare::None) {
             Spare::Ready(segment) => Ok(segment),
-            _ => prepare(&self.disk, self.header_after(active, frame_bytes), Preallocation::Space),
+            _ => {
+                let header = self.header_after(active, frame_bytes);
+                let needed = (frame_bytes + SEGMENT_OVERHEAD).next_multiple_of(PAGE_BYTES);
+                let size = match preallocation {
+                    Preallocation::Zeros => header.size.min(DOUBLED_SEGMENT_BYTES_MAX.max(needed)),
+                    Preallocation::Space => header.size,
+                };
+                prepare(&self.disk, SegmentHeader { size, ..header }, preallocation)
+            }
         }
     }
 

@@ -1,9 +1,11 @@
 //! How segments follow each other, and the largest commits there are.
 
 use super::*;
-use crate::format::SEGMENT_FOOTER_BYTES;
+use crate::engine::rotation::Rotation;
+use crate::format::{Location, SEGMENT_FOOTER_BYTES, SegmentHeader, Signing};
 use crate::io::PAGE_BYTES;
-use crate::limits::{COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX};
+use crate::limits::{COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, DOUBLED_SEGMENT_BYTES_MAX};
+use crate::segment::Preallocation;
 
 fn commit_of(payloads: &[usize], first: u64) -> Commit {
     let events = (first..).zip(payloads).map(|(number, bytes)| event(number, *bytes)).collect();
@@ -141,6 +143,45 @@ fn zeros_are_written_ahead_of_small_writes_and_not_of_large_ones() {
     assert!(is_zeroed(160, 1_000));
     assert!(is_zeroed(2, 100_000));
     assert!(!is_zeroed(1, 150_000));
+}
+
+#[test]
+fn a_segment_that_is_made_at_a_rollover_is_filled_with_zeros_for_small_writes_and_not_for_large_ones()
+ {
+    // All of them were only allocated, whatever was written: file systems take back a sync of such blocks.
+    let zeros_written = |writes: u64, payload_bytes: usize| {
+        let disk = MemoryDisk::new();
+        let options =
+            EngineOptions { segment_bytes: 1 << 20, workers: Workers::Caller, ..options() };
+        // Nothing is prepared ahead: nobody does that work.
+        let engine = Engine::open(disk.clone(), &options).unwrap();
+        let before = disk.calls(Operation::WriteOut);
+        append_all(&engine, 1..=writes, payload_bytes);
+        assert!(disk.files().contains(&segment_path(2)));
+        disk.calls(Operation::WriteOut) > before
+    };
+    assert!(zeros_written(300, 1_000));
+    assert!(zeros_written(4, 100_000));
+    assert!(!zeros_written(3, 150_000));
+}
+
+#[test]
+fn a_segment_that_a_commit_waits_for_is_filled_with_few_zeros() {
+    let disk = MemoryDisk::new();
+    let id = uuid::Uuid::from_u128(1);
+    let rotation = Rotation::new(disk.clone(), id, 64 << 20, None, None);
+    let (number, base) = (9, Location::new(8 << 30));
+    let signing = Signing::new(1);
+    let active = SegmentHeader { store_id: id, number, signing, base, size: 64 << 20 };
+    let next = |frame_bytes, preallocation| {
+        let next = rotation.next(&active, frame_bytes, preallocation).unwrap();
+        let size = next.header().size;
+        disk.remove(&crate::segment::name(10)).unwrap();
+        size
+    };
+    assert_eq!(next(100, Preallocation::Zeros), DOUBLED_SEGMENT_BYTES_MAX);
+    assert_eq!(next(100, Preallocation::Space), 64 << 20);
+    assert!(next(6 << 20, Preallocation::Zeros) > 6 << 20);
 }
 
 #[test]
