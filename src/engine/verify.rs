@@ -1,5 +1,7 @@
 //! Checks every byte of a store, changing nothing.
 
+use std::sync::Arc;
+
 use super::directory::{self, Directory};
 use super::finding::{Finding, Severity};
 use super::indexing;
@@ -102,6 +104,13 @@ fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<(VerifyReport, Optio
             claimed.last_frame,
         );
         walked.notes.push(Finding::note(directory.log.path().join(END), 0, what));
+    }
+    for segment in walked.segments.iter().map(Arc::as_ref).chain(&walked.spare) {
+        // Nothing is lost where the device cannot read it.
+        if let Ok(Some(offset)) = segment.stray_behind() {
+            let what = "stray bytes behind the end of the segment".to_owned();
+            walked.notes.push(Finding::note(segment.path().clone(), offset, what));
+        }
     }
     let segments = walked.segments.len() as u64 + u64::from(walked.spare.is_some());
     let mut findings = super::findings(directory, &walked);

@@ -16,7 +16,7 @@ use super::term::TermHash;
 use crate::bugs::{self, Bug};
 use crate::format::{
     BUCKET_BYTES, Bucket, FILTER_BLOCK_BYTES, Fault, Found, IdTime, LIST_COUNT_BYTES, Location,
-    POSTING_BLOCK_BYTES, POSTING_BLOCK_HEADER_BYTES, RUN_PAGE_BYTES, Reference, Resume, RunHeader,
+    POSTING_BLOCK_BYTES, POSTING_BLOCK_HEADER_BYTES, RUN_PAGE_BYTES, Reference, RunHeader,
     block_start, decode_block, decode_location, decode_short_list, filter_may_hold, list_counts,
     range_of, share_of,
 };
@@ -87,7 +87,7 @@ pub(crate) enum NotOpened {
 }
 
 impl NotOpened {
-    fn of_opening(error: io::Error) -> Self {
+    pub(super) fn of_opening(error: io::Error) -> Self {
         match error.kind() {
             // Merged away meanwhile, or something else than a file.
             ErrorKind::NotFound | ErrorKind::InvalidInput => Self::Unusable(error.into()),
@@ -126,17 +126,6 @@ pub(crate) struct Run<F> {
     /// One bit a page: set once the page has been checked.
     checked: Box<[AtomicU64]>,
     checksums: Bytes,
-}
-
-/// Returns where the log goes on after the run over an interval, by its header alone.
-pub(crate) fn resume_of<D: Disk>(
-    disk: &D,
-    store_id: Uuid,
-    interval: Interval,
-) -> Result<Resume, NotOpened> {
-    let name = name(interval.0, interval.1);
-    let file = disk.open(&name, OpenMode::Read).map_err(NotOpened::of_opening)?;
-    Ok(read_header(&file, store_id, interval)?.resume)
 }
 
 impl<F: DiskFile> Run<F> {
@@ -381,7 +370,7 @@ impl<F: DiskFile> Run<F> {
 }
 
 /// Reads the header of a run of this store and interval.
-fn read_header(
+pub(super) fn read_header(
     file: &impl DiskFile,
     store_id: Uuid,
     interval: Interval,

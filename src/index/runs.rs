@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::run::{self, NotOpened, Run};
 use crate::error::{Error, Result};
 use crate::format::Resume;
-use crate::io::{Disk, DiskFile};
+use crate::io::{Disk, DiskFile, OpenMode};
 use crate::position::GlobalPosition;
 
 /// Runs that are merged at once.
@@ -162,7 +162,7 @@ pub(crate) fn newest<D: Disk>(disk: &D, store_id: Uuid) -> Result<Option<(String
     intervals.sort_unstable_by_key(|(_, last)| Reverse(*last));
     for (first, last) in intervals {
         let name = run::name(first, last);
-        match run::resume_of(disk, store_id, (first, last)) {
+        match resume_of(disk, store_id, (first, last)) {
             Ok(resume) => return Ok(Some((name, resume))),
             Err(NotOpened::Unusable(_)) => {}
             Err(NotOpened::Refused(source)) => {
@@ -171,6 +171,17 @@ pub(crate) fn newest<D: Disk>(disk: &D, store_id: Uuid) -> Result<Option<(String
         }
     }
     Ok(None)
+}
+
+/// Returns where the log goes on after the run over an interval, by its header alone.
+fn resume_of<D: Disk>(
+    disk: &D,
+    store_id: Uuid,
+    interval: run::Interval,
+) -> Result<Resume, NotOpened> {
+    let name = run::name(interval.0, interval.1);
+    let file = disk.open(&name, OpenMode::Read).map_err(NotOpened::of_opening)?;
+    Ok(run::read_header(&file, store_id, interval)?.resume)
 }
 
 /// Removes runs that are superseded. One that stays is removed by the next opening.

@@ -45,6 +45,9 @@ const NUMBER_DIGITS: usize = 16;
 /// Bytes that a file grows by behind the end of its segment, each time when what is in it is settled.
 const GROWTH_BYTES: u64 = 8;
 
+/// Bytes behind the end of a segment that are looked at when a store is verified.
+const BEHIND_BYTES_MAX: u64 = 1 << 20;
+
 /// How much of an event is fetched ahead: most are shorter, and the processor goes on by itself.
 const FETCHED_BYTES: u64 = 384;
 
@@ -213,6 +216,16 @@ impl<F: DiskFile> Segment<F> {
         let file = self.file();
         let grown = |length: u64| file.set_len(length.max(self.header.size) + GROWTH_BYTES);
         let _best_effort = file.len().and_then(grown);
+    }
+
+    /// Returns where the first byte stands behind the segment that is not zero, as far as a file of a store
+    /// that was closed any likely number of times reaches.
+    pub(crate) fn stray_behind(&self) -> Result<Option<u64>> {
+        let length = self.file_bytes.saturating_sub(self.header.size).min(BEHIND_BYTES_MAX);
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+        self.read(&mut bytes, self.header.size)?;
+        let first = bytes.iter().position(|byte| *byte != 0);
+        Ok(first.map(|first| self.header.size + first as u64))
     }
 
     /// Tells whether the file has never grown.

@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::store::{Noticed, Original, fast_directory, size_from};
+use crate::store::{Noticed, Original, fast_directory, meant_length, size_from};
 
 const THREADS: usize = 2;
 
@@ -37,7 +37,10 @@ fn no_flipped_bit_goes_unnoticed_changes_an_event_or_gives_a_position_out_twice(
     let all: Vec<(&PathBuf, usize)> = original
         .files
         .iter()
-        .flat_map(|(file, bytes)| offsets(bytes, step).map(move |offset| (file, offset)))
+        .flat_map(|(file, bytes)| {
+            let meant = &bytes[..meant_length(file, bytes)];
+            offsets(meant, step).map(move |offset| (file, offset))
+        })
         .collect();
     let unnoticed: Vec<_> = std::thread::scope(|scope| {
         let check = |thread: usize| {

@@ -17,6 +17,7 @@
 
 mod calls;
 mod child;
+mod copies;
 mod disks;
 mod faults;
 mod files;

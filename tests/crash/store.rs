@@ -101,7 +101,7 @@ impl Original {
     }
 
     pub(crate) fn segments(&self) -> Vec<PathBuf> {
-        self.files.keys().filter(|path| path.starts_with("log")).cloned().collect()
+        self.files.keys().filter(|path| is_segment(path)).cloned().collect()
     }
 
     fn assert_are_original(&self, events: &[RecordedEvent]) {
@@ -186,6 +186,19 @@ impl Original {
         let next = self.events.len() as u64 + 1;
         assert_eq!(append(&store, next, vec![1]).unwrap().get(), next);
         noticed(store.findings(), directory, file)
+    }
+}
+
+fn is_segment(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "seg")
+}
+
+/// Returns how many bytes of a file mean anything: what lies behind the size of a segment is not looked at when a store is
+/// opened. A segment is of whole pages.
+pub(crate) fn meant_length(path: &Path, bytes: &[u8]) -> usize {
+    match is_segment(path) {
+        true => bytes.len() / 4096 * 4096,
+        false => bytes.len(),
     }
 }
 

@@ -277,7 +277,7 @@ fn two_unclean_stops_in_a_row_are_survived_with_and_without_the_index() {
     for has_index in [true, false] {
         let forget_index = |disk: &MemoryDisk| {
             if !has_index {
-                remove_index(disk)
+                remove_index(disk);
             }
         };
         let disk = MemoryDisk::new();

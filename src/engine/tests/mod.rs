@@ -12,6 +12,7 @@
 
 mod answers;
 mod cases;
+mod copies;
 mod damaged;
 mod failures;
 mod forge;

@@ -106,7 +106,7 @@ impl Original {
         let length = |path: &String| {
             let length = self.disk.bytes_of(path).unwrap().len();
             match path.ends_with(".seg") {
-                true => length.min(SMALL_SEGMENT_BYTES as usize),
+                true => length.min(usize::try_from(SMALL_SEGMENT_BYTES).unwrap()),
                 false => length,
             }
         };
