@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A moment in microseconds since the Unix epoch, before it when negative.
 ///
-/// Displayed as RFC 3339 in UTC with six digits of the second.
+/// Displayed as RFC 3339 in UTC with six digits of the second. Years before 0 and after 9999, of which RFC 3339
+/// does not speak, have a sign and six digits, as in ISO 8601 and ECMA-262: `-000044-03-15T12:00:00.000000Z`.
 ///
 /// # Examples
 ///
@@ -71,7 +72,11 @@ impl fmt::Display for Timestamp {
         let (year, month, day) = civil_from_days(seconds.div_euclid(SECONDS_PER_DAY));
         let second = seconds.rem_euclid(SECONDS_PER_DAY);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+        match year {
+            0..=9999 => write!(f, "{year:04}")?,
+            _ => write!(f, "{year:+07}")?,
+        }
+        write!(f, "-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
     }
 }
 
@@ -107,6 +112,18 @@ mod tests {
         assert_eq!(shown(-1), "1969-12-31T23:59:59.999999Z");
         assert_eq!(shown(951_782_400_000_000), "2000-02-29T00:00:00.000000Z");
         assert_eq!(shown(1_709_251_199_000_001), "2024-02-29T23:59:59.000001Z");
+    }
+
+    /// Years of three digits and of six without a sign were once printed, which nothing reads.
+    #[test]
+    fn years_that_four_digits_do_not_hold_have_a_sign_and_six() {
+        let shown = |micros| Timestamp::from_micros(micros).to_string();
+        assert_eq!(shown(-62_167_219_200_000_000), "0000-01-01T00:00:00.000000Z");
+        assert_eq!(shown(-62_167_219_200_000_001), "-000001-12-31T23:59:59.999999Z");
+        assert_eq!(shown(253_402_300_799_999_999), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(shown(253_402_300_800_000_000), "+010000-01-01T00:00:00.000000Z");
+        assert_eq!(Timestamp::MIN.to_string(), "-290308-12-21T19:59:05.224192Z");
+        assert_eq!(Timestamp::MAX.to_string(), "+294247-01-10T04:00:54.775807Z");
     }
 
     #[test]
