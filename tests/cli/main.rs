@@ -22,9 +22,12 @@ mod nothing_found;
 mod program;
 mod read;
 mod repair;
+mod round_trip;
 mod skip_damage;
 mod stats;
 mod terminal;
 #[cfg(unix)]
 mod unfriendly_disk;
+#[cfg(unix)]
+mod waiting;
 mod wrong_use;

@@ -6,9 +6,14 @@
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const PADDING: char = '=';
 
-/// Encodes bytes: four characters for each three bytes begun.
+/// Returns how many characters so many bytes are encoded as: four for each three bytes begun.
+pub(crate) fn encoded_length(bytes: usize) -> usize {
+    bytes.div_ceil(3) * 4
+}
+
+/// Encodes bytes.
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    let mut text = String::with_capacity(encoded_length(bytes.len()));
     for group in bytes.chunks(3) {
         let bits = (0..3).fold(0_u32, |bits, index| {
             bits << 8 | u32::from(group.get(index).copied().unwrap_or_default())

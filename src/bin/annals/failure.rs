@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     Unconfirmed(&'static str),
     /// Nothing is there of what was asked for; exit code 4. One message for each thing that is not there.
     NothingFound(Vec<String>),
+    /// A signal ended the command, which had done what it could by then; exit code 128 and its number.
+    Interrupted(u8),
 }
 
 impl Failure {
@@ -51,6 +53,10 @@ impl Failure {
             Self::NothingFound(messages) => {
                 messages.iter().for_each(|message| complain(message));
                 ExitCode::from(4)
+            }
+            Self::Interrupted(code) => {
+                complain("interrupted: every line that was read is recorded");
+                ExitCode::from(*code)
             }
         }
     }

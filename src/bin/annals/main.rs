@@ -9,12 +9,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
 mod base64;
-mod event_ids;
 mod failure;
 mod import;
-mod importer;
 mod json_line;
-mod lines;
 mod moment;
 mod nothing_found;
 mod opening;

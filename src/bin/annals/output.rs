@@ -101,9 +101,9 @@ impl Output {
 /// JSON on one line whose texts hold no character that a terminal acts on or hides: each is written as its
 /// escape, which reads back as the same text.
 #[derive(Debug, Clone, Copy)]
-struct SafeJson {
+pub(crate) struct SafeJson {
     /// Whether payloads are escaped as well, which keeps what they say but not their bytes.
-    escapes_payloads: bool,
+    pub(crate) escapes_payloads: bool,
 }
 
 impl Formatter for SafeJson {

@@ -1,10 +1,10 @@
 //! Writes a recorded event as one line of JSON that can be imported again.
 
-use annals::{ContentType, Metadata, RecordedEvent, Result};
+use annals::{ContentType, Escaped, Metadata, RecordedEvent, Result};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{compact, content_type};
+use super::content_type;
 use crate::base64;
 
 /// The fields of a line; what an event does not have is left out.
@@ -34,9 +34,18 @@ pub(crate) struct PrintedEvent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Box<RawValue>>,
+    data: Option<Readable<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data_base64: Option<String>,
+}
+
+/// A payload that stands in the line as what it is.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Readable<'a> {
+    /// Byte for byte.
+    Json(&'a RawValue),
+    Text(&'a str),
 }
 
 impl<'a> PrintedEvent<'a> {
@@ -48,7 +57,7 @@ impl<'a> PrintedEvent<'a> {
     pub(crate) fn new(event: &'a RecordedEvent) -> Result<Self> {
         let data = readable_payload(event);
         let data_base64 = data.is_none().then(|| base64::encode(event.payload()));
-        let plain_json = event.content_type() == ContentType::Json && data.is_some();
+        let plain_json = matches!(data, Some(Readable::Json(_)));
         Ok(Self {
             aggregate_type: event.aggregate_type(),
             aggregate_id: event.aggregate_id().to_string(),
@@ -72,13 +81,36 @@ impl<'a> PrintedEvent<'a> {
     }
 }
 
-/// Returns JSON as JSON and text as text, if that is what the payload holds.
-fn readable_payload(event: &RecordedEvent) -> Option<Box<RawValue>> {
+/// Returns JSON as JSON and text as text, if that is what the payload holds and how it can stand in a line.
+fn readable_payload(event: &RecordedEvent) -> Option<Readable<'_>> {
     let text = std::str::from_utf8(event.payload()).ok()?;
-    let json = match event.content_type() {
-        ContentType::Json => compact(text).into_owned(),
-        ContentType::Text => serde_json::to_string(text).ok()?,
-        _ => return None,
+    match event.content_type() {
+        ContentType::Json => json_of_one_line(text).map(Readable::Json),
+        ContentType::Text => (written_bytes(text) <= base64::encoded_length(text.len()))
+            .then_some(Readable::Text(text)),
+        _ => None,
+    }
+}
+
+/// Returns how many bytes a text takes in a line, its quotes included: `output` writes an escape for every
+/// character that is not to be seen.
+fn written_bytes(text: &str) -> usize {
+    let of = |character: char| match character {
+        '"' | '\\' | '\u{8}' | '\u{c}' | '\n' | '\r' | '\t' => 2,
+        '\0'..='\u{1f}' => 6,
+        ' '..='~' => 1,
+        _ if Escaped(character).is_escaped() => 6 * character.len_utf16(),
+        _ => character.len_utf8(),
     };
-    RawValue::from_string(json).ok()
+    2 + text.chars().map(of).sum::<usize>()
+}
+
+/// Returns a text as the JSON that it is, unless it goes over several lines, or is more or less than JSON.
+fn json_of_one_line(text: &str) -> Option<&RawValue> {
+    if text.contains(['\n', '\r']) {
+        return None;
+    }
+    let value: &RawValue = serde_json::from_str(text).ok()?;
+    // Without the white space around it.
+    (value.get().len() == text.len()).then_some(value)
 }

@@ -32,11 +32,11 @@ pub(crate) struct EventIds {
 }
 
 impl EventIds {
-    /// Returns the id of the next line, given without its line end.
-    pub(crate) fn of_next(&mut self, line: &[u8]) -> EventId {
+    /// Returns the id of the next line, given without its line end, and how often the line occurred by now.
+    pub(crate) fn of_next(&mut self, line: &[u8]) -> (EventId, u64) {
         let namespace = Uuid::new_v5(&NAMESPACE, line);
         let occurrence = self.count(namespace.as_u64_pair().0);
-        Uuid::new_v5(&namespace, occurrence.to_string().as_bytes()).into()
+        (Uuid::new_v5(&namespace, occurrence.to_string().as_bytes()).into(), occurrence)
     }
 
     fn count(&mut self, fingerprint: u64) -> u64 {
@@ -55,7 +55,7 @@ mod tests {
 
     fn ids(lines: &[&str]) -> Vec<EventId> {
         let mut ids = EventIds::default();
-        lines.iter().map(|line| ids.of_next(line.as_bytes())).collect()
+        lines.iter().map(|line| ids.of_next(line.as_bytes()).0).collect()
     }
 
     #[test]
