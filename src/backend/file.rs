@@ -231,8 +231,8 @@ impl FileStore {
 
     /// Opens a store for reading as it is now, beside a writer if there is one. Changes nothing.
     ///
-    /// A damaged store opens as well: all that verifies can be read, and [`findings`](Self::findings)
-    /// tells what can not. Where runs of the index are missing, their part of it is kept in memory, since
+    /// A damaged store opens as well: all that verifies can be read, [`findings`](Self::findings) tells
+    /// what can not, and an answer that may depend on that is [`Error::Damage`]. Where runs of the index are missing, their part of it is kept in memory, since
     /// nothing may be written.
     ///
     /// # Errors
@@ -282,8 +282,9 @@ impl FileStore {
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`] when there is no store at the path, [`Error::Damage`] when what identifies
-    /// the store is damaged, [`Error::Read`] when the device can not give bytes back.
+    /// [`Error::Missing`] when there is no store at the path; [`Error::Damage`] or [`Error::Read`] when
+    /// what identifies the store, or the list of what it has lost, is damaged or can not be read. Any
+    /// other such place is a finding, and the rest is checked all the same.
     pub fn verify(path: impl AsRef<Path>) -> Result<VerifyReport> {
         verify(paths::existing(path.as_ref())?)
     }
@@ -546,7 +547,7 @@ impl EventStore for FileStore {
     }
 
     fn global_position(&self) -> Result<GlobalPosition> {
-        Ok(self.engine.reader().durable())
+        self.engine.reader().global_position()
     }
 
     fn watch(&self, position: GlobalPosition, watcher: &Watcher) -> Result<Watch> {

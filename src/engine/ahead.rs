@@ -25,7 +25,8 @@ const DEPTH: usize = 8;
 /// Events that are begun to be fetched in a row, once as many have been given.
 const STEP: usize = 2;
 
-/// The events at the positions that an iterator gives; not to be asked again after an error.
+/// The events at the positions that an iterator gives. Asked again after the error of an event that can
+/// not be read, it gives those behind it; after any other error it ends.
 pub(crate) struct Ahead<D: Disk, I> {
     reader: Arc<Reader<D>>,
     positions: I,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::holes::Holes;
 use super::reader::Reader;
+use super::uncovered::Positions;
 use crate::error::Result;
 use crate::index::{Postings, Term};
 use crate::io::Disk;
@@ -24,7 +25,7 @@ pub(crate) enum Candidates<D: Disk> {
     /// Positions in all of the sets.
     AllOf(Vec<Candidates<D>>),
     /// Positions in these ranges, both ends included.
-    Within(Vec<(GlobalPosition, GlobalPosition)>),
+    Within(Vec<Positions>),
 }
 
 impl<D: Disk> Candidates<D> {
@@ -77,11 +78,11 @@ impl<D: Disk> Candidates<D> {
         }
     }
 
-    /// Adds positions that are lost: nobody knows what they matched, so a read has to meet them.
-    pub(crate) fn or_lost(self, lost: Vec<(GlobalPosition, GlobalPosition)>) -> Self {
-        match lost.is_empty() {
+    /// Adds positions of which nothing is known: they may match, so a read has to meet them.
+    pub(crate) fn or_unknown(self, unknown: &[Positions]) -> Self {
+        match unknown.is_empty() {
             true => self,
-            false => Self::any_of([self, Self::Within(lost)]),
+            false => Self::any_of([self, Self::Within(unknown.to_vec())]),
         }
     }
 

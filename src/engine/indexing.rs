@@ -8,14 +8,15 @@ use uuid::Uuid;
 use super::broken_event;
 use super::directory::{Directory, INDEX};
 use super::holes::Holes;
+use super::log::Segments;
 use super::recovery;
-use super::route::{Depth, Route};
+use super::route::{Depth, NONE_MENDED, Route};
 use super::settling;
 use crate::bugs::{self, Bug};
 use crate::error::{Damage, Error, Result};
 use crate::format::{Frame, Location, Resume};
 use crate::index::{
-    Access, Entry, Index, LogSource, Pace, RecordedTerms, RunCheck, TakeEvents, TermHasher,
+    Access, Entry, Index, LogSource, Look, Pace, RecordedTerms, RunCheck, TakeEvents, TermHasher,
     TermList,
 };
 use crate::io::{Disk, MakeDirectory, OpenMode};
@@ -30,7 +31,7 @@ pub(crate) fn open<D: Disk>(
 ) -> Result<(Arc<Index<D>>, Vec<Damage>)> {
     let disk = runs_directory(&directory.root, access)?;
     let log = directory.log.clone();
-    let is_current = |resume: &Resume, look| settling::has_frame(&log, resume, look);
+    let is_current = |resume: &Resume, look| has_frame(&log, access, resume, look);
     let store_id = directory.identity.store_id;
     let index = Index::open(disk, access, store_id, table_events_max, &is_current)?;
     let hasher = TermHasher::new(directory.identity.hash_key);
@@ -47,10 +48,19 @@ pub(crate) fn open<D: Disk>(
     Ok((Arc::new(index), met))
 }
 
+/// Returns whether the log has the frame behind which a run ends. A reader goes by the log where that can
+/// not be read; a writer stops.
+fn has_frame(log: &impl Disk, access: Access, resume: &Resume, look: Look) -> Result<bool> {
+    match settling::has_frame(log, resume, look) {
+        Err(Error::Read { .. }) if access == Access::Read => Ok(false),
+        answer => answer,
+    }
+}
+
 /// Opens the runs of a store to be checked against its log.
 pub(crate) fn check<D: Disk>(directory: &Directory<D>) -> Result<Option<RunCheck<D>>> {
     let log = directory.log.clone();
-    let is_current = |resume: &Resume, look| settling::has_frame(&log, resume, look);
+    let is_current = |resume: &Resume, look| has_frame(&log, Access::Read, resume, look);
     let store_id = directory.identity.store_id;
     let disk = runs_directory(&directory.root, Access::Read)?;
     disk.map(|disk| RunCheck::open(&disk, store_id, &is_current)).transpose()
@@ -151,7 +161,7 @@ impl<D: Disk> LogSource for LogFrames<D> {
             from,
             last: Some(last),
             holes: &self.holes,
-            mended: None,
+            mended: (self.access == Access::Read).then_some(&NONE_MENDED),
         };
         let walked = recovery::walk(&route, &mut |frame, resume| {
             let (places, terms) = events_of(&self.hasher, frame)?;
@@ -163,12 +173,20 @@ impl<D: Disk> LogSource for LogFrames<D> {
         })?;
         match (&mut *self.found.lock(), walked.damage) {
             (Some(found), damage) if !damage.is_empty() => found.extend(damage),
-            (_, damage) => {
+            (found, damage) => {
                 if let Some(damage) = damage.into_iter().next() {
                     return Err(damage.into());
                 }
                 if walked.next_position <= last {
-                    return Err(self.ends_early(walked.next_position));
+                    let missing = self.ends_early(
+                        &walked.segments,
+                        walked.offset,
+                        (walked.next_position, last),
+                    );
+                    match found {
+                        Some(found) => found.push(missing),
+                        None => return Err(missing.into()),
+                    }
                 }
             }
         }
@@ -177,11 +195,17 @@ impl<D: Disk> LogSource for LogFrames<D> {
 }
 
 impl<D: Disk> LogFrames<D> {
-    /// Returns the error for a log that ends before events that were indexed, and so were durable.
-    fn ends_early(&self, first_lost: GlobalPosition) -> Error {
+    /// Returns the damage of a log that ends before events that were indexed, and so were durable.
+    fn ends_early(
+        &self,
+        segments: &Segments<D>,
+        offset: u64,
+        (first_lost, last_lost): (GlobalPosition, GlobalPosition),
+    ) -> Damage {
         let reason = "the log ends before events that had been durable".to_owned();
-        let file = self.log.path().to_owned();
-        let (first_lost, first_good_after) = (Some(first_lost), None);
-        Damage { file, offset: 0, reason, first_lost, first_good_after }.into()
+        let segment = segments.last().map(|segment| segment.path().clone());
+        let file = segment.unwrap_or_else(|| self.log.path().to_owned());
+        let (first_lost, first_good_after) = (Some(first_lost), Some(last_lost.next()));
+        Damage { file, offset, reason, first_lost, first_good_after }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Knows events and streams, and nothing of aggregates. The parts, bottom up: `sync` (locks and
 //! atomics, so that a test can choose the order of threads), `log` (segments by location), `heads`
-//! (the versions of the streams used last), `reader` (what is durable), `appender` (the end of the
+//! (the versions of the streams used last), `uncovered` (what nobody can know of a damaged log), `reader`
+//! (what is durable), `appender` (the end of the
 //! log), `rotation` (the next segment), `prepared` (a commit, encoded and hashed), `found` (what it needs to
 //! know, looked up before it is decided), `commit_queue` (who writes when), `submission` (commits whose callers go on), `watchers`
 //! (who waits for something new), `background` (what nobody waits for), `recovery` and
@@ -48,6 +49,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod times;
+mod uncovered;
 mod verify;
 mod waiter;
 mod watchers;
@@ -90,7 +92,8 @@ use directory::Directory;
 use known_end::Known;
 use log::Log;
 use rotation::Rotation;
-use route::{Depth, Route, Walked};
+use route::{Depth, NONE_MENDED, Route, Walked};
+use uncovered::Uncovered;
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -333,7 +336,7 @@ fn walk<D: Disk>(
         from: index.resume(),
         last: None,
         holes: &directory.holes,
-        mended: None,
+        mended: (mode == OpenMode::Read).then_some(&NONE_MENDED),
     };
     recovery::walk(&route, &mut |frame, resume| indexing::add_frame(index, &hasher, frame, resume))
 }
@@ -387,7 +390,8 @@ fn with_damage<D: Disk>(mut walked: Walked<D>, before: Vec<Damage>) -> Walked<D>
         let is_same = |other: &Damage| (&other.file, other.offset) == (&one.file, one.offset);
         before.iter().any(is_same)
     };
-    walked.damage.retain(|one| !met_too(one));
+    // What has no end is told by the walk alone: the one before it ended at a run.
+    walked.damage.retain(|one| one.first_good_after.is_none() || !met_too(one));
     walked.damage.splice(0..0, before);
     walked
 }
@@ -433,7 +437,10 @@ fn reader<D: Disk>(
         walked.segments.last().map_or(Location::default(), |last| last.location(walked.offset));
     let durable = (walked.next_position.previous(), end);
     let holes = Arc::clone(&directory.holes);
-    Reader::new(log, index, hasher, durable, walked.damage.clone(), holes)
+    let gaps = index.gaps_to(durable.0);
+    let path = directory.log.path().to_owned();
+    let uncovered = Uncovered::new(walked.damage.clone(), &gaps, &holes, durable.0, path);
+    Reader::new(log, index, hasher, durable, uncovered, holes)
 }
 
 fn findings<D: Disk>(directory: &Directory<D>, walked: &Walked<D>) -> Vec<Finding> {

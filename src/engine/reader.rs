@@ -8,6 +8,7 @@
 //! 1. `durable` only grows, and every event up to it is durable and indexed. What is indexed beyond it
 //!    may never become durable: nobody is told of it.
 //! 2. A hit of the index is never believed: the event itself is asked whether it is the one.
+//! 3. No hit is believed only where the index knows every position: else what is `uncovered` is the error.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,6 +22,7 @@ use super::prepared::Keys;
 use super::scan::PositionScan;
 use super::stream_walk::StreamWalk;
 use super::sync::AtomicU64;
+use super::uncovered::{EVERYWHERE, Positions, Uncovered, common};
 use super::watchers::Watchers;
 use crate::error::{Damage, Error, Result};
 use crate::event::{EventId, RecordedEvent};
@@ -30,7 +32,7 @@ use crate::io::Disk;
 use crate::position::{GlobalPosition, StreamVersion};
 use crate::segment::Segment;
 use crate::store::{
-    Direction, EventStream, Events, GlobalRead, Matching, Query, StreamRead, Watch, Watcher,
+    Direction, EventStream, Events, Filter, GlobalRead, Matching, Query, StreamRead, Watch, Watcher,
 };
 use crate::stream::StreamId;
 use crate::timestamp::Timestamp;
@@ -47,8 +49,8 @@ pub(crate) struct Reader<D: Disk> {
     durable: AtomicU64,
     /// Where the durable part of the log ends.
     durable_end: AtomicU64,
-    /// Positions that can not be read, known since opening.
-    damage: Vec<Damage>,
+    /// Positions of which nothing is known, found when the store was opened.
+    uncovered: Uncovered,
     heads: Heads,
     /// Positions that a repair has given up.
     holes: Arc<Holes>,
@@ -72,7 +74,7 @@ impl<D: Disk> Reader<D> {
         index: Arc<Index<D>>,
         hasher: TermHasher,
         durable: (GlobalPosition, Location),
-        damage: Vec<Damage>,
+        uncovered: Uncovered,
         holes: Arc<Holes>,
     ) -> Self {
         let (position, end) = durable;
@@ -82,7 +84,7 @@ impl<D: Disk> Reader<D> {
             hasher,
             durable: AtomicU64::new(position.get()),
             durable_end: AtomicU64::new(end.get()),
-            damage,
+            uncovered,
             heads: Heads::new(),
             holes,
             watchers: Watchers::default(),
@@ -94,8 +96,12 @@ impl<D: Disk> Reader<D> {
         &self.watchers
     }
 
-    /// Has a watcher called once there may be an event beyond a position.
+    /// Has a watcher called once there may be an event beyond a position. Where the end of the
+    /// log is lost there may be one: reading meets the damage.
     pub(crate) fn watch(&self, position: GlobalPosition, watcher: &Watcher) -> Result<Watch> {
+        if self.uncovered.end(self.durable()) == GlobalPosition::MAX {
+            return Ok(Watch::Beyond);
+        }
         let is_beyond = || self.durable.load(Ordering::SeqCst) > position.get();
         self.watchers.watch(watcher, is_beyond)
     }
@@ -125,6 +131,16 @@ impl<D: Disk> Reader<D> {
     /// Returns the position of the last durable event.
     pub(crate) fn durable(&self) -> GlobalPosition {
         GlobalPosition::new(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Returns the position of the last event.
+    ///
+    /// # Errors
+    ///
+    /// `Error::Damage` where the end of the log is lost, and with it which event was the last.
+    pub(crate) fn global_position(&self) -> Result<GlobalPosition> {
+        let durable = self.durable();
+        self.unless_unknown(durable, (durable.next(), GlobalPosition::MAX))
     }
 
     /// Returns where the durable part of the log ends.
@@ -189,11 +205,11 @@ impl<D: Disk> Reader<D> {
 
     /// Returns where the event at a position is.
     pub(crate) fn locate(&self, position: GlobalPosition) -> Result<Location> {
-        self.index.locate(position)?.ok_or_else(|| match self.known_damage(position) {
-            Some(damage) => damage.clone().into(),
-            None => {
-                Error::Internal { invariant: "every durable event that is not lost is indexed" }
-            }
+        self.index.locate(position)?.ok_or_else(|| {
+            let unknown = self.uncovered.first_in((position, position));
+            unknown.unwrap_or(Error::Internal {
+                invariant: "every durable event that is not lost is indexed",
+            })
         })
     }
 
@@ -212,67 +228,62 @@ impl<D: Disk> Reader<D> {
         Ok(())
     }
 
-    /// Tells whether damage was found when the store was opened.
-    pub(crate) fn is_damaged(&self) -> bool {
-        !self.damage.is_empty()
+    /// Returns what nobody can know of the log.
+    pub(crate) fn uncovered(&self) -> &Uncovered {
+        &self.uncovered
     }
 
-    /// Returns the ranges of positions that were found lost when the store was opened, both ends
-    /// included.
-    fn lost_ranges(&self) -> Vec<(GlobalPosition, GlobalPosition)> {
-        let behind = |damage: &Damage| damage.first_good_after.unwrap_or(GlobalPosition::MAX);
-        let ranges = self.damage.iter();
-        ranges.filter_map(|one| Some((one.first_lost?, behind(one).previous()))).collect()
+    /// Gives an answer of the index, unless an unknown position among some may change it.
+    #[inline]
+    fn unless_unknown<T>(&self, answer: T, positions: Positions) -> Result<T> {
+        self.uncovered.first_in(positions).map_or(Ok(answer), Err)
     }
 
-    /// Returns how many positions with good ones behind them are lost, at least.
-    pub(crate) fn lost_count(&self) -> u64 {
-        let ends =
-            self.damage.iter().filter_map(|one| Some((one.first_lost?, one.first_good_after?)));
-        let counts = ends.map(|(lost, good)| good.distance_from(lost));
-        counts.fold(self.holes.lost_count(), u64::saturating_add)
+    /// Returns how many events there may be that are in no postings, of those with known ones after them.
+    pub(crate) fn missing_max(&self) -> u64 {
+        self.holes.lost_count().saturating_add(self.uncovered.count())
     }
 
-    /// Returns the error for an event that is not there though a later one of its stream is, at
-    /// `position`; the one before it that is there is at `earlier`. `None` where a repair has given it
-    /// up.
+    /// Returns the error for an event that is not there though a later one of its stream is; the two are
+    /// where the one before it and that later one stand. `None` where a repair has given it up, and where
+    /// it is not relevant.
     pub(crate) fn lost_between(
         &self,
-        earlier: GlobalPosition,
-        position: GlobalPosition,
+        (earlier, later): Positions,
+        order: Direction,
+        relevant: Positions,
     ) -> Option<Error> {
-        let before =
-            self.damage.iter().filter(|one| one.first_lost.is_some_and(|it| it < position));
-        match before.max_by_key(|one| one.first_lost) {
-            Some(damage) => Some(damage.clone().into()),
-            None if self.holes.is_between(earlier, position) => None,
-            None => Some(match self.locate(position) {
-                Ok(location) => self.misplaced(location),
-                Err(error) => error,
-            }),
+        let between = (earlier.next(), later.previous());
+        let asked = common(between, relevant);
+        let unknown = match order {
+            Direction::Forward => self.uncovered.first_in(asked),
+            Direction::Backward => self.uncovered.last_in(asked),
+        };
+        let is_explained =
+            || self.holes.is_between(earlier, later) || self.uncovered.first_in(between).is_some();
+        if unknown.is_some() || is_explained() {
+            return unknown;
         }
-    }
-
-    /// Returns the damage that was found at opening and in which a position is lost.
-    fn known_damage(&self, position: GlobalPosition) -> Option<&Damage> {
-        self.damage.iter().find(|damage| {
-            damage.first_lost.is_some_and(|lost| lost <= position)
-                && damage.first_good_after.is_none_or(|good| position < good)
+        Some(match self.locate(later) {
+            Ok(location) => self.misplaced(location),
+            Err(error) => error,
         })
     }
 
-    /// Says in the error for damage which position can not be read, and where reading goes on.
+    /// Says in the error for damage which position can not be read, and where reading goes on. What the
+    /// index knows to stand in a segment that is not there is told as opening found it.
     pub(crate) fn lost_at(&self, position: GlobalPosition, error: Error) -> Error {
-        match (error, self.known_damage(position)) {
-            (Error::Damage(_), Some(known)) => known.clone().into(),
-            (Error::Damage(mut damage), None) => {
-                damage.first_lost = Some(position);
-                damage.first_good_after =
-                    Some(position.next()).filter(|next| *next <= self.durable());
-                Error::Damage(damage)
-            }
-            (error, _) => error,
+        let Error::Damage(mut damage) = error else { return error };
+        if damage.file == self.log.disk().path()
+            && let Some(known) = self.uncovered.damage_at(position)
+        {
+            return known.clone().into();
         }
+        if damage.first_lost.is_none() {
+            damage.first_lost = Some(position);
+            damage.first_good_after = Some(position.next()).filter(|next| *next <= self.durable());
+        }
+        Error::Damage(damage)
     }
 
     /// Returns the error for an event that verifies but is not the one that should be there.
@@ -307,7 +318,9 @@ impl<D: Disk> Reader<D> {
             return Ok(version);
         }
         let last = self.last_of(stream, as_of)?;
-        let version = last.map_or(StreamVersion::ZERO, |event| event.stream_version());
+        let last = last.map(|event| (event.stream_version(), event.global_position()));
+        let (version, position) = last.unwrap_or_default();
+        let version = self.unless_unknown(version, (position.next(), GlobalPosition::MAX))?;
         self.heads.keep(head, version, as_of);
         Ok(version)
     }
@@ -317,7 +330,11 @@ impl<D: Disk> Reader<D> {
     }
 
     /// Returns the last event of a stream at `newest` or before.
-    fn last_of(&self, stream: &StreamId, newest: GlobalPosition) -> Result<Option<RecordedEvent>> {
+    pub(crate) fn last_of(
+        &self,
+        stream: &StreamId,
+        newest: GlobalPosition,
+    ) -> Result<Option<RecordedEvent>> {
         let mut postings = self.stream_postings(stream);
         let mut candidate = postings.last_to(newest)?;
         while let Some(position) = candidate {
@@ -342,7 +359,7 @@ impl<D: Disk> Reader<D> {
             }
             candidate = postings.first_from(position.next())?;
         }
-        Ok(None)
+        self.unless_unknown(None, EVERYWHERE)
     }
 
     /// Tells whether an event id is recorded. The id where the index says that it is proves it; anything
@@ -351,7 +368,7 @@ impl<D: Disk> Reader<D> {
         let mut postings = self.postings(Term::EventId(event_id));
         let first = postings.first_from(GlobalPosition::FIRST)?;
         let Some(position) = first.filter(|position| *position <= self.durable()) else {
-            return Ok(false);
+            return self.unless_unknown(false, EVERYWHERE);
         };
         let location = self.locate(position)?;
         let segment = self.log.existing_segment_at(location)?;
@@ -391,6 +408,7 @@ impl<D: Disk> Reader<D> {
             postings: self.stream_postings(stream),
             newest,
             likely: count_max.unwrap_or(u64::MAX),
+            relevant: self.relevant_to(options.passing())?,
         };
         let filter = options.passing().clone();
         let all_pass = filter.is_none();
@@ -428,14 +446,18 @@ impl<D: Disk> Reader<D> {
     pub(crate) fn read(self: &Arc<Self>, query: &Query, options: &GlobalRead) -> Result<Events> {
         query.check()?;
         options.passing().check()?;
-        let Some((first, last)) = options.range(self.durable()) else {
+        let Some((first, last)) = options.range(self.uncovered.end(self.durable())) else {
             return Ok(Events::empty());
         };
         let filter = options.passing().clone();
         let Some((first, last)) = self.recorded_within(&filter, first, last)? else {
             return Ok(Events::empty());
         };
-        let candidates = Candidates::of(self, query, &filter).or_lost(self.lost_ranges());
+        let candidates = Candidates::of(self, query, &filter);
+        let candidates = match query.items() {
+            Some([]) => candidates,
+            _ => candidates.or_unknown(self.uncovered.ranges()),
+        };
         let all_match = query.items().is_none() && filter.is_none();
         let reader = Arc::clone(self);
         let query = query.clone();
@@ -457,59 +479,113 @@ impl<D: Disk> Reader<D> {
         Ok(Events::new(events).limited_to(count_max))
     }
 
+    /// Returns among which positions an unknown one may be of an event that passes a filter.
+    fn relevant_to(&self, filter: &Filter) -> Result<Positions> {
+        if self.uncovered.is_empty() || filter.recorded_bounds() == (None, None) {
+            return Ok(EVERYWHERE);
+        }
+        let end = self.uncovered.end(self.durable());
+        let within = self.recorded_within(filter, GlobalPosition::FIRST, end)?;
+        Ok(within.unwrap_or((GlobalPosition::MAX, GlobalPosition::ZERO)))
+    }
+
     /// Narrows a range of positions to those recorded within the filter's times, by bisection: times
-    /// never decrease along positions (CONTRACT R7).
+    /// never decrease along positions (CONTRACT R7). A position that can not be read is left out where
+    /// one beside it shows that its time is not wanted; else the read meets, and reports, it.
     fn recorded_within(
         &self,
-        filter: &crate::store::Filter,
+        filter: &Filter,
         first: GlobalPosition,
         last: GlobalPosition,
-    ) -> Result<Option<(GlobalPosition, GlobalPosition)>> {
+    ) -> Result<Option<Positions>> {
         let (from, to) = filter.recorded_bounds();
         let first = match from {
             Some(from) => {
-                let is_before = |time: Option<Timestamp>| time.is_some_and(|time| time < from);
-                self.bisect(first, last.next(), is_before)?
+                let is_before = |position| {
+                    let time = self.time_near(position, Direction::Forward)?;
+                    Ok(time.is_some_and(|time| time < from))
+                };
+                bisect(first, last.next(), is_before)?
             }
             None => first,
         };
         let behind = match to {
             Some(to) if first <= last => {
-                let is_within = |time: Option<Timestamp>| time.is_none_or(|time| time <= to);
-                self.bisect(first, last.next(), is_within)?
+                let is_within = |position| {
+                    let time = self.time_near(position, Direction::Backward)?;
+                    Ok(time.is_none_or(|time| time <= to))
+                };
+                bisect(first, last.next(), is_within)?
             }
             _ => last.next(),
         };
         Ok((first < behind).then(|| (first, behind.previous())))
     }
 
-    /// Returns the first position from `low` on whose commit time is not `before`, or `high`. The time
-    /// of a position that can not be read is `None`: it counts so that the read meets, and reports,
-    /// it. One that a repair has given up has the time of the event before it.
-    fn bisect(
+    /// Returns the commit time of a position; of one that can not be read, that of one beside it in a
+    /// direction that can be, if there is one: the nearest, or not far from it.
+    fn time_near(
         &self,
-        mut low: GlobalPosition,
-        mut high: GlobalPosition,
-        before: impl Fn(Option<Timestamp>) -> bool,
-    ) -> Result<GlobalPosition> {
-        while low < high {
-            let middle = low.advanced_by(high.distance_from(low) / 2);
-            let recorded_at = match self.holes.last_live_to(middle) {
-                GlobalPosition::ZERO => Ok(Timestamp::MIN),
-                live => self.event_at(live).map(|event| event.recorded_at()),
+        position: GlobalPosition,
+        direction: Direction,
+    ) -> Result<Option<Timestamp>> {
+        /// Positions that are tried one by one, before ever more of them are passed over.
+        const SINGLE_STEPS: u32 = 16;
+        let mut at = position;
+        for step in 0_u32.. {
+            if let Some(time) = self.time_at(at)? {
+                return Ok(Some(time));
+            }
+            let distance = 1_u64.checked_shl(step.saturating_sub(SINGLE_STEPS)).unwrap_or(u64::MAX);
+            at = match (direction, self.uncovered.around(at)) {
+                (Direction::Forward, Some((_, last))) => last.next(),
+                (Direction::Forward, None) => at.advanced_by(distance),
+                (Direction::Backward, Some((first, _))) => first.previous(),
+                (Direction::Backward, None) => {
+                    GlobalPosition::new(at.get().saturating_sub(distance))
+                }
             };
-            let recorded_at = match recorded_at {
-                Ok(recorded_at) => Some(recorded_at),
-                Err(Error::Damage(_)) => None,
-                Err(error) => return Err(error),
+            let is_out = match direction {
+                Direction::Forward => at > self.durable(),
+                Direction::Backward => at == GlobalPosition::ZERO,
             };
-            match before(recorded_at) {
-                true => low = middle.next(),
-                false => high = middle,
+            if is_out {
+                break;
             }
         }
-        Ok(low)
+        Ok(None)
     }
+
+    /// Returns the commit time of a position, `None` of one that can not be read. One that a repair has
+    /// given up has the time of the event before it.
+    fn time_at(&self, position: GlobalPosition) -> Result<Option<Timestamp>> {
+        let live = self.holes.last_live_to(position);
+        if live == GlobalPosition::ZERO {
+            return Ok(Some(Timestamp::MIN));
+        }
+        match self.event_at(live) {
+            Ok(event) => Ok(Some(event.recorded_at())),
+            Err(Error::Damage(_) | Error::Read { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Returns the first position from `low` on of which something does not hold, or `high`; it holds of
+/// every position before one of which it does.
+fn bisect(
+    mut low: GlobalPosition,
+    mut high: GlobalPosition,
+    holds: impl Fn(GlobalPosition) -> Result<bool>,
+) -> Result<GlobalPosition> {
+    while low < high {
+        let middle = low.advanced_by(high.distance_from(low) / 2);
+        match holds(middle)? {
+            true => low = middle.next(),
+            false => high = middle,
+        }
+    }
+    Ok(low)
 }
 
 #[cfg(test)]

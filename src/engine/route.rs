@@ -92,6 +92,10 @@ pub(crate) struct Gap {
     pub(crate) is_bounded: bool,
 }
 
+/// No header in the place of another: for a walk that mends nothing and goes on behind places that can
+/// not be read.
+pub(crate) static NONE_MENDED: BTreeMap<u64, SegmentHeader> = BTreeMap::new();
+
 /// Which log is walked, and how.
 #[derive(Debug)]
 pub(crate) struct Route<'a, D> {
@@ -106,8 +110,8 @@ pub(crate) struct Route<'a, D> {
     pub(crate) last: Option<GlobalPosition>,
     /// What a repair has given up, and is passed over.
     pub(crate) holes: &'a Holes,
-    /// Set when the walk looks for what is to be repaired: read errors are damage then, and these
-    /// headers stand for those that do not verify.
+    /// Set when the walk goes on behind damage, to read what is left or to repair it: read errors are
+    /// damage then, and these headers stand for those that do not verify.
     pub(crate) mended: Option<&'a BTreeMap<u64, SegmentHeader>>,
 }
 

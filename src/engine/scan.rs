@@ -131,7 +131,7 @@ impl<D: Disk> PositionScan<D> {
     fn next_place(&mut self) -> Result<Place<D>> {
         match self.place.take() {
             // What follows a frame may be what is damaged: then only the index knows what is good.
-            Some(place) if !self.reader.is_damaged() => self.past_ended_frames(place),
+            Some(place) if !self.reader.uncovered().is_damaged() => self.past_ended_frames(place),
             _ => self.locate(),
         }
     }

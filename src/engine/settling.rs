@@ -57,6 +57,8 @@ pub(crate) fn settle<D: Disk>(disk: &D, mode: OpenMode) -> Result<()> {
         let segment = match Segment::open(disk, number, mode) {
             Ok(segment) => segment,
             Err(Error::Damage(_)) => continue,
+            // A reader goes on behind what can not be read.
+            Err(Error::Read { .. }) if mode == OpenMode::Read => continue,
             Err(error) => return Err(error),
         };
         let failed = |source| Error::io("sync", segment.path(), source);

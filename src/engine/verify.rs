@@ -7,7 +7,7 @@ use super::finding::{Finding, Severity};
 use super::indexing;
 use super::known_end::{self, END};
 use super::recovery;
-use super::route::{Depth, Route};
+use super::route::{Depth, NONE_MENDED, Route};
 use super::settling;
 use super::times;
 use crate::clock::Clock;
@@ -89,7 +89,7 @@ fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<(VerifyReport, Optio
         from: None,
         last: None,
         holes: &directory.holes,
-        mended: None,
+        mended: Some(&NONE_MENDED),
     };
     let mut walked = recovery::walk(&route, &mut count)?;
     known_end::hold(&mut walked, &known);
@@ -114,9 +114,8 @@ fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<(VerifyReport, Optio
     }
     let segments = walked.segments.len() as u64 + u64::from(walked.spare.is_some());
     let mut findings = super::findings(directory, &walked);
-    if walked.damage.is_empty() {
-        findings.extend(runs.map(|runs| unusable_runs(directory, runs)).unwrap_or_default());
-    }
+    let is_whole = walked.damage.is_empty();
+    findings.extend(runs.map(|runs| unusable_runs(directory, runs, is_whole)).unwrap_or_default());
     findings.extend(unusable_records(directory)?);
     let lost = directory.holes.lost_count();
     let ahead = times::ahead_of_clock(&walked, &Clock::system());
@@ -132,11 +131,20 @@ fn unusable_records<D: Disk>(directory: &Directory<D>) -> Result<Vec<Finding>> {
     Ok(unusable.map(finding).collect())
 }
 
-/// Reports runs that are wrong. They hold nothing that the log does not, and are made again.
-fn unusable_runs<D: Disk>(directory: &Directory<D>, runs: RunCheck<D>) -> Vec<Finding> {
+/// Reports runs that are wrong. They hold nothing that the log does not, and are made again. Those that
+/// differ from the log are told only where the log is whole.
+fn unusable_runs<D: Disk>(
+    directory: &Directory<D>,
+    runs: RunCheck<D>,
+    is_whole: bool,
+) -> Vec<Finding> {
     let holes = &directory.holes;
-    let faults = runs.finish(&|first, last| holes.take_all(first, last)).into_iter();
+    let faults = match is_whole {
+        true => runs.finish(&|first, last| holes.take_all(first, last)),
+        false => runs.damaged(),
+    };
     faults
+        .into_iter()
         .map(|(name, fault)| {
             let path = directory.root.path().join(directory::INDEX).join(name);
             let what = format!("index run: {fault}; it is made again when it is needed");

@@ -552,6 +552,27 @@ impl<D: Disk> Index<D> {
         !parts.active.has_any(hashes()) && !parts.sealed.iter().any(may_know)
     }
 
+    /// Returns the ranges of positions up to a last one that no part covers, both ends included.
+    pub(crate) fn gaps_to(&self, last: GlobalPosition) -> Vec<(GlobalPosition, GlobalPosition)> {
+        let parts = self.parts();
+        let active = &parts.active;
+        let newest = (active.first_position(), active.last_position());
+        let newest = Some(newest).filter(|_| active.len() > 0);
+        let mut next = GlobalPosition::FIRST;
+        let mut gaps = Vec::new();
+        for (first, end) in parts.sealed.iter().map(Part::interval).chain(newest) {
+            let before = first.previous().min(last);
+            if next <= before {
+                gaps.push((next, before));
+            }
+            next = end.next();
+        }
+        if next <= last {
+            gaps.push((next, last));
+        }
+        gaps
+    }
+
     /// Returns how many events are indexed in memory only.
     pub(crate) fn events_in_memory(&self) -> u64 {
         let parts = self.parts();

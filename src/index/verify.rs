@@ -25,6 +25,8 @@ struct Checked<D: Disk> {
     /// The times of the ids of the events so far.
     id_times: IdTimes,
     fault: Option<String>,
+    /// Whether a page of it does not verify or can not be read.
+    is_damaged: bool,
 }
 
 impl<D: Disk> RunCheck<D> {
@@ -35,7 +37,8 @@ impl<D: Disk> RunCheck<D> {
             .into_iter()
             .map(|run| {
                 let fault = run.check_all().err().map(|fault| fault.to_string());
-                Checked { run, postings: 0, id_times: IdTimes::default(), fault }
+                let is_damaged = fault.is_some();
+                Checked { run, postings: 0, id_times: IdTimes::default(), fault, is_damaged }
             })
             .collect();
         let names =
@@ -60,6 +63,14 @@ impl<D: Disk> RunCheck<D> {
         {
             checked.fault = checked.compare(position, location, terms).err().map(|fault| fault.0);
         }
+    }
+
+    /// Returns the names of the runs of which a page is wrong, and what is wrong with it, whatever the log
+    /// has.
+    pub(crate) fn damaged(self) -> Vec<(String, String)> {
+        let damaged = self.runs.into_iter().filter(|checked| checked.is_damaged);
+        let named = damaged.map(|checked| (checked.run.name(), checked.fault.unwrap_or_default()));
+        named.collect()
     }
 
     /// Returns the names of the runs that are wrong, and what is wrong with them.

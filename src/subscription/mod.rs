@@ -315,12 +315,18 @@ impl<S: EventStore> Subscription<S> {
     }
 
     fn next_step(&self) -> Result<Option<Step>> {
-        let newest = self.store.global_position()?;
         let position = self.reached.position;
-        if newest <= position {
-            return Ok(None);
-        }
-        let until = newest.min(position.advanced_by(STEP_POSITIONS));
+        let furthest = position.advanced_by(STEP_POSITIONS);
+        let until = match self.store.global_position() {
+            Ok(newest) if newest <= position => return Ok(None),
+            Ok(newest) => newest.min(furthest),
+            // The end of the log is lost: what is before it is delivered first.
+            Err(Error::Damage(damage)) => match damage.first_lost.map(GlobalPosition::previous) {
+                Some(known) if known > position => known.min(furthest),
+                _ => return Err(Error::Damage(damage)),
+            },
+            Err(error) => return Err(error),
+        };
         let options = GlobalRead::new().after(position).to(until).filter(self.filter.clone());
         let events = self.store.read(&self.query, options)?;
         Ok(Some(Step { events, until }))

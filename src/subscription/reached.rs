@@ -63,7 +63,13 @@ impl Start {
     /// Returns what a subscription of a store begins behind.
     pub(super) fn place(self, store: &impl EventStore) -> Result<Reached> {
         // Taken before the event is looked up: what is appended meanwhile can not be what was kept.
-        let end = store.global_position()?;
+        let end = match (store.global_position(), self) {
+            // Where the end of the log is lost, reading tells so.
+            (Err(Error::Damage(_)), Self::Beginning | Self::After(_) | Self::AfterEvent { .. }) => {
+                GlobalPosition::MAX
+            }
+            (end, _) => end?,
+        };
         match self {
             Self::Beginning => Ok(Reached::default()),
             Self::End => Ok(Reached { position: end, event_id: None }),

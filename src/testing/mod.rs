@@ -256,6 +256,7 @@ macro_rules! conformance {
                 r6_interleaved_reads_do_not_disturb_each_other
                 r7_the_store_is_shown_as_it_was_at_a_time
                 r8_a_damaged_event_is_an_error_at_its_place
+                r8_an_answer_that_may_depend_on_damage_is_that_error
             }
             following {
                 f1_every_event_is_delivered_once_and_in_order_while_threads_append

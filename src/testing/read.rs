@@ -437,3 +437,44 @@ pub(super) fn r8_a_damaged_event_is_an_error_at_its_place(harness: &dyn Harness)
     assert_eq!(positions(&store, ReadOptions::new().after(5)), [6, 7, 8, 9]);
     assert_eq!(positions(&store, ReadOptions::new().before(5)), [1, 2, 3, 4]);
 }
+
+pub(super) fn r8_an_answer_that_may_depend_on_damage_is_that_error(harness: &dyn Harness) {
+    let store = open(harness);
+    for number in 1..=9 {
+        let payload = format!("payload number {number} of this store");
+        put(&store, ["a", "b", "c"][number % 3], vec![event(&payload)]);
+    }
+    let all: Vec<_> = store.read_all(ReadOptions::new()).unwrap().map(Result::unwrap).collect();
+    let Some(store) = harness.damage(store, GlobalPosition::new(9)) else {
+        let name = "r8_an_answer_that_may_depend_on_damage_is_that_error";
+        return skip(name, "the harness can not damage an event");
+    };
+    let is_damage = |error: &Error| matches!(error, Error::Damage(_));
+    let lost = all.last().unwrap();
+    let mut read = store.read_stream(&stream("a"), ReadOptions::new()).unwrap();
+    for expected in 1..=2 {
+        assert_eq!(read.next().unwrap().unwrap().stream_version().get(), expected);
+    }
+    assert!(is_damage(&read.next().unwrap().unwrap_err()));
+    let backward = store.read_stream(&stream("a"), ReadOptions::new().backward());
+    let first = backward.and_then(|mut backward| backward.next().unwrap());
+    assert!(is_damage(&first.unwrap_err()));
+    assert!(is_damage(&store.load_stream(&stream("a"), ReadOptions::new()).unwrap_err()));
+    assert!(is_damage(&store.event(lost.event_id()).unwrap_err()));
+    assert!(!matches!(store.event_exists(lost.event_id()), Ok(false)));
+    // A store may know whose event is lost, and then what the others have.
+    for (id, version) in [("a", 3), ("b", 3), ("c", 3)] {
+        match store.stream_version(&stream(id)) {
+            Ok(found) => assert_eq!(found.get(), version),
+            Err(error) => assert!(is_damage(&error), "{error:?}"),
+        }
+        let to = ReadOptions::new().to(2);
+        assert_eq!(store.read_stream(&stream(id), to).unwrap().map(Result::unwrap).count(), 2);
+    }
+    let mut read = store.read_category("Order", ReadOptions::new().from(8)).unwrap();
+    assert_eq!(read.next().unwrap().unwrap(), all[7]);
+    assert!(is_damage(&read.next().unwrap().unwrap_err()));
+    for found in &all[..8] {
+        assert_eq!(store.event(found.event_id()).unwrap().as_ref(), Some(found));
+    }
+}

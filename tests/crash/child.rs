@@ -1,10 +1,13 @@
 //! The work of child processes: this program, started again with one of its tests and a task.
 
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use annals::{Error, EventStore, ExpectedVersion, FileStore, NewEvent, Reading};
+use annals::{
+    Error, EventStore, ExpectedVersion, FileStore, NewEvent, Options, ReadOptions, Reading,
+};
 
 use crate::store::{small_segments, stream};
 use crate::{kills, lives};
@@ -65,6 +68,7 @@ fn the_work_of_a_child_process() {
         "open" => say(&kind(FileStore::open(&store).map(drop))),
         "open read-only" => say(&kind(FileStore::open_read_only(&store).map(drop))),
         "single appends" => single_appends(&store, std::env::var(COUNT).unwrap().parse().unwrap()),
+        "read what is cut short" => read_what_is_cut_short(&store),
         "read beside" => {
             let reader = FileStore::open_read_only(&store).unwrap();
             say(&reader.global_position().unwrap().to_string());
@@ -82,12 +86,32 @@ fn single_appends(path: &Path, count: u64) {
     store.close().unwrap();
 }
 
+/// Reads without maps while the first segment is cut short behind its first events.
+fn read_what_is_cut_short(path: &Path) {
+    let options = Options::new().reading(Reading::Positioned);
+    let store = FileStore::open_read_only_with(path, options).unwrap();
+    let mut events = store.read_all(ReadOptions::new()).unwrap();
+    events.next().unwrap().unwrap();
+    let segment = path.join("log/0000000000000001.seg");
+    OpenOptions::new().write(true).open(segment).unwrap().set_len(8192).unwrap();
+    for error in [
+        events.find_map(Result::err),
+        store.load_stream(&stream("even"), ReadOptions::new()).err(),
+        store.read_category("Test", ReadOptions::new()).unwrap().find_map(Result::err),
+    ] {
+        say(&kind(error.map_or(Ok(()), Err)));
+    }
+    let report = FileStore::verify(path).unwrap();
+    say(if report.is_intact() { "intact" } else { "not intact" });
+}
+
 /// Returns which error a result is, in one word.
 fn kind(result: Result<(), Error>) -> String {
     match result {
         Ok(()) => "opened".to_owned(),
         Err(Error::Locked { .. }) => "locked".to_owned(),
         Err(Error::Io { source, .. }) => format!("io {:?}", source.kind()),
+        Err(Error::Damage(_)) => "damage".to_owned(),
         Err(error) => format!("{error:?}"),
     }
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use annals::{Error, FileStore};
 
-use crate::store::{Noticed, Original, fast_directory, meant_length, small_segments};
+use crate::child;
+use crate::store::{Noticed, Original, append, fast_directory, meant_length, small_segments};
 
 /// A store to be changed: the original in a directory of its own.
 struct Changed {
@@ -133,4 +134,17 @@ fn a_stray_file_among_the_segments_harms_nothing() {
     store.again();
     fs::write(store.path.join("log/9999999999999999.seg"), "not a segment").unwrap();
     store.assert_refused("a number far off");
+}
+
+#[test]
+fn a_file_that_is_cut_short_under_a_positioned_reader_is_an_error_and_no_signal() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let store = FileStore::open(&path).unwrap();
+    for number in 1..=20 {
+        append(&store, number, vec![7; 3000]).unwrap();
+    }
+    store.close().unwrap();
+    let said = child::run(child::of_this_program("read what is cut short", &path));
+    assert_eq!(said, ["damage", "damage", "damage", "not intact"]);
 }

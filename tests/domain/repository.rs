@@ -417,3 +417,32 @@ fn a_scenario_fails_where_another_rejection_is_expected() {
         .when(|it| it.withdraw(1))
         .then_rejected(Rejection::NotEmpty);
 }
+
+#[test]
+fn an_aggregate_whose_last_event_is_damaged_is_an_error_and_not_an_old_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let files = FileStore::open(&path).unwrap();
+    let accounts = Repository::<Account, _>::new(&files);
+    accounts.execute(&ada(), |it| it.open("Ada")).unwrap();
+    accounts.execute(&ada(), |it| it.deposit(100)).unwrap();
+    let last = Codec::bincode().encode(&AccountEvent::Deposited { cents: 7_777_777 }).unwrap();
+    let last = last.payload().to_vec();
+    accounts.execute(&ada(), |it| it.deposit(7_777_777)).unwrap();
+    files.close().unwrap();
+    let segment = path.join("log/0000000000000001.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let place = bytes.windows(last.len()).rposition(|window| window == last).unwrap();
+    bytes[place] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+
+    let damaged = FileStore::open_read_only(&path).unwrap();
+    let accounts = Repository::<Account, _>::new(&damaged);
+    let is_damage = |error: &Error| matches!(error, Error::Damage(_));
+    assert!(is_damage(&accounts.load(&ada()).unwrap_err()));
+    assert!(is_damage(&accounts.load_or_create(&ada()).unwrap_err()));
+    assert!(is_damage(&accounts.exists(&ada()).unwrap_err()));
+    // Whether somebody else has an account can not be known either.
+    let bob = AggregateId::new("bob").unwrap();
+    assert!(is_damage(&accounts.load(&bob).unwrap_err()));
+}

@@ -40,11 +40,11 @@ fn assert_readable_but(disk: &MemoryDisk, lost: std::ops::Range<u64>, count: u64
     }
     assert_eq!(positions(&before), (1..lost.start).collect::<Vec<_>>());
     assert_are_original(&before);
+    let damage = damage_of(error.map_or(Ok(()), Err));
+    assert_eq!((damage.file, damage.offset), (finding.file.clone(), finding.offset));
     if lost.end > count {
         return;
     }
-    let damage = damage_of(error.map_or(Ok(()), Err));
-    assert_eq!((damage.file, damage.offset), (finding.file.clone(), finding.offset));
     let (after, error) = read_from(&engine, lost.end);
     assert_eq!(positions(&after), (lost.end..=count).collect::<Vec<_>>());
     assert_are_original(&after);

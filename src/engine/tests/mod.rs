@@ -1,6 +1,7 @@
 //! Attacks the engine on a disk in memory: what opening finds (`cases`, the lettered table of
-//! `recovery`), what readers see of a damaged store (`damaged`), how commits fail (`failures`), how
-//! many threads commit (`threads`) and in which orders they may go on (`interleavings`), what becomes of
+//! `recovery`), what readers see of a damaged store (`damaged`) and what nobody can know of it
+//! (`unknown`), what the tools make of places that the device cannot read (`unreadable`), how commits
+//! fail (`failures`), how many threads commit (`threads`) and in which orders they may go on (`interleavings`), what becomes of
 //! commits that nobody waits for (`submissions`), what is looked up before their lock (`heads`), what is
 //! seen of them before they are durable (`written`: nothing), how segments follow each other
 //! (`rollover`), what a stop at any call leaves (`stops`), what a damaged index changes (`index`:
@@ -30,6 +31,8 @@ mod scan;
 mod stops;
 mod submissions;
 mod threads;
+mod unknown;
+mod unreadable;
 mod written;
 
 use std::io::ErrorKind;

@@ -191,7 +191,10 @@ impl Original {
             let (events, error) = read_from(engine, position);
             self.assert_are_original(&events, harm);
             given.extend(positions(&events));
-            let Some(error) = error else { break };
+            let Some(error) = error else {
+                self.assert_none_missing(position..=EVENTS, &events, excused, harm);
+                break;
+            };
             let Error::Damage(damage) = &error else { panic!("{harm:?}: {error:?}") };
             let first_good = damage.first_good_after.map_or(EVENTS + 1, GlobalPosition::get);
             let first_lost = damage.first_lost.map_or(first_good, GlobalPosition::get);
@@ -201,27 +204,95 @@ impl Original {
         }
         let known = |position: &u64| given.contains(position) || named.contains(position);
         assert!((1..=EVENTS).all(|position| known(&position)), "{harm:?}: {given:?} {named:?}");
-        self.check_stream(engine, &given, harm);
-        self.check_ids(engine, &given, harm);
+        self.check_query(engine, excused, harm);
+        self.check_stream(engine, &given, excused, harm);
+        self.check_ids(engine, &given, excused, harm);
         given
     }
 
-    fn check_stream(&self, engine: &MemoryEngine, given: &BTreeSet<u64>, harm: &Harm) {
-        for options in [StreamRead::new(), StreamRead::new().backward()] {
-            let (events, error) = read_stream(engine, &options);
+    /// Asserts that an answer without an error holds every position of a range that must be there.
+    fn assert_none_missing(
+        &self,
+        range: RangeInclusive<u64>,
+        events: &[RecordedEvent],
+        excused: &BTreeSet<u64>,
+        harm: &Harm,
+    ) {
+        let there: BTreeSet<u64> = positions(events).into_iter().collect();
+        let missing: Vec<u64> =
+            range.filter(|it| !there.contains(it) && !excused.contains(it)).collect();
+        assert_eq!(missing, Vec::<u64>::new(), "{harm:?}: missing without an error");
+    }
+
+    fn check_query(&self, engine: &MemoryEngine, excused: &BTreeSet<u64>, harm: &Harm) {
+        for options in [GlobalRead::new(), GlobalRead::new().backward()] {
+            let query = crate::store::Query::category("Test");
+            let (events, error) = split(engine.reader().read(&query, &options));
             self.assert_are_original(&events, harm);
-            // An event may verify whose frame does not: a stream leads straight to it.
-            let is_all = events.len() >= given.len() || error.is_some();
-            assert!(is_all, "{harm:?}: the stream has {:?} of {given:?}", positions(&events));
+            match error {
+                None => self.assert_none_missing(1..=EVENTS, &events, excused, harm),
+                Some(error) => assert_is_damage(&error, harm),
+            }
         }
     }
 
-    fn check_ids(&self, engine: &MemoryEngine, given: &BTreeSet<u64>, harm: &Harm) {
+    /// All events are of one stream, so a version is a position.
+    fn check_stream(
+        &self,
+        engine: &MemoryEngine,
+        given: &BTreeSet<u64>,
+        excused: &BTreeSet<u64>,
+        harm: &Harm,
+    ) {
+        for (options, is_forward) in
+            [(StreamRead::new(), true), (StreamRead::new().backward(), false)]
+        {
+            let (events, error) = read_stream(engine, &options);
+            self.assert_are_original(&events, harm);
+            let there = positions(&events);
+            let from_first = (1..).take(there.len()).eq(there.iter().copied());
+            let follows = there.windows(2).all(|pair| pair[0] == pair[1] + 1);
+            assert!(if is_forward { from_first } else { follows }, "{harm:?}: {there:?}");
+            match error {
+                None => self.assert_none_missing(1..=EVENTS, &events, excused, harm),
+                Some(error) => assert_is_damage(&error, harm),
+            }
+        }
+        match engine.reader().version(&stream("one")) {
+            Ok(version) => {
+                let missing = (version.get() + 1..=EVENTS).find(|it| !excused.contains(it));
+                assert_eq!(missing, None, "{harm:?}: the version is {version}");
+            }
+            Err(error) => assert_is_damage(&error, harm),
+        }
+        // What is behind a damaged event is read by asking from there.
+        for version in given {
+            let (events, error) = read_stream(engine, &StreamRead::new().from(*version).limit(1));
+            assert!(error.is_none(), "{harm:?}: from {version} on {error:?}");
+            assert_eq!(positions(&events), [*version], "{harm:?}");
+        }
+    }
+
+    fn check_ids(
+        &self,
+        engine: &MemoryEngine,
+        given: &BTreeSet<u64>,
+        excused: &BTreeSet<u64>,
+        harm: &Harm,
+    ) {
         for number in 1..=EVENTS {
+            let (is_given, is_excused) = (given.contains(&number), excused.contains(&number));
             match engine.reader().event(event_id(number)) {
                 Ok(Some(event)) => self.assert_are_original(&[event], harm),
-                Ok(None) | Err(Error::Damage(_)) if !given.contains(&number) => {}
+                Ok(None) if is_excused && !is_given => {}
+                Err(error) if !is_given => assert_is_damage(&error, harm),
                 other => panic!("{harm:?}: {number} by its id is {other:?}"),
+            }
+            match engine.reader().event_exists(event_id(number)) {
+                Ok(true) => {}
+                Ok(false) if is_excused && !is_given => {}
+                Err(error) if !is_given => assert_is_damage(&error, harm),
+                other => panic!("{harm:?}: that {number} exists is {other:?}"),
             }
         }
     }
@@ -254,6 +325,10 @@ impl Original {
         assert!(is_whole || !is_intact, "{harm:?}: hidden by opening; {given:?} are there");
         given
     }
+}
+
+fn assert_is_damage(error: &Error, harm: &Harm) {
+    assert!(matches!(error, Error::Damage(_)), "{harm:?}: {error:?}");
 }
 
 /// Holds an opening that was refused to naming what was harmed.
