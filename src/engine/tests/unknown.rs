@@ -181,7 +181,7 @@ fn check_ids(engine: &MemoryEngine, last: u64, lost: &[u64]) {
         let is_lost = lost.contains(&position);
         match reader.event(event_id(position)) {
             Ok(Some(event)) => {
-                assert_eq!((event.global_position().get(), is_lost), (position, false))
+                assert_eq!((event.global_position().get(), is_lost), (position, false));
             }
             answer => assert!(is_lost && matches!(answer, Err(Error::Damage(_))), "{answer:?}"),
         }
