@@ -14,15 +14,20 @@ fn printed(ran: &Ran) -> Vec<u64> {
     parsed.map(|event: serde_json::Value| event["global_position"].as_u64().unwrap()).collect()
 }
 
+/// No store of these tests holds more events.
+const EVENTS_MAX: u64 = 3000;
+
 /// The global positions that a run named as missing.
 fn missing(ran: &Ran) -> BTreeSet<u64> {
     let lines =
         ran.stderr.lines().filter_map(|line| line.strip_prefix("annals: missing: position"));
     let ranges = lines.map(|line| {
         let range = line.trim_start_matches('s').split(':').next().unwrap().trim();
-        match range.split_once(" to ") {
-            Some((first, last)) => first.parse().unwrap()..=last.parse().unwrap(),
-            None => range.parse().unwrap()..=range.parse::<u64>().unwrap(),
+        let is_open = range.strip_prefix("from ").and_then(|range| range.strip_suffix(" on"));
+        match (range.split_once(" to "), is_open) {
+            (Some((first, last)), _) => first.parse().unwrap()..=last.parse().unwrap(),
+            (None, Some(first)) => first.parse().unwrap()..=EVENTS_MAX,
+            (None, None) => range.parse().unwrap()..=range.parse::<u64>().unwrap(),
         }
     });
     ranges.flatten().collect()
@@ -163,6 +168,23 @@ fn a_store_whose_last_event_is_damaged_is_read_up_to_there() {
     let ran = place.run("read --store store --json --skip-damage");
     assert_all_told(&ran, 1..=3);
     assert_eq!(printed(&ran), [1, 2]);
+}
+
+#[test]
+fn a_store_whose_last_segments_are_missing_is_read_up_to_there_and_named_as_cut() {
+    let place = Place::new();
+    place.file("events", lines(3000));
+    place.run("import events --store store --batch 30").printed();
+    let log = files_below(place.store().join("log"));
+    let mut segments: Vec<_> =
+        log.into_iter().filter(|it| it.to_str().unwrap().ends_with(".seg")).collect();
+    segments.sort();
+    assert!(segments.len() > 1, "{segments:?}");
+    segments.drain(1..).for_each(|segment| fs::remove_file(segment).unwrap());
+    let ran = place.run("read --store store --json --skip-damage");
+    assert_all_told(&ran, 1..=EVENTS_MAX);
+    let without = place.run("read --store store --json");
+    assert_eq!((without.code, printed(&without)), (Some(1), printed(&ran)), "{}", without.stderr);
 }
 
 /// A device that gives nothing back from some call on, also while the read is being prepared.
