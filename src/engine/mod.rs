@@ -155,12 +155,14 @@ impl<D: Disk> Engine<D> {
         Self::start(directory, index, walked, known.claimed, options)
     }
 
-    /// Opens a store for reading, damaged or not, beside a writer or not.
+    /// As [`open_read_only_by`](Self::open_read_only_by), by the system's clock.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn open_read_only(root: D) -> Result<Self> {
         Self::open_read_only_by(root, &Clock::system())
     }
 
-    /// As [`open_read_only`](Self::open_read_only), with a clock that the log is compared with.
+    /// Opens a store for reading, damaged or not, beside a writer or not. The clock is what the newest time
+    /// of the log is compared with.
     pub(crate) fn open_read_only_by(root: D, clock: &Clock) -> Result<Self> {
         let directory = directory::open(root)?;
         let (index, walked) = walk_read_only(&directory)?;
