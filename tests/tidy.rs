@@ -102,6 +102,11 @@ const TIME_EXCEPTIONS: &[Exception] = &[
 
 const UNSAFE_EXCEPTIONS: &[Exception] = &[
     Exception {
+        file: "tests/forking/main.rs",
+        path: "unsafe",
+        reason: "a fork is an unsafe call, and no part of the crate",
+    },
+    Exception {
         file: "benches/peers/src/engines/lmdb.rs",
         path: "unsafe",
         reason: "LMDB is opened by an unsafe call, and no part of the crate",

@@ -78,6 +78,9 @@ pub struct StoredSnapshots(Arc<Writer>);
 struct Writer {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// The process that the thread belongs to: one that is forked from it has no such thread, and a lock that the
+    /// thread held at the fork is held there for ever.
+    process: u32,
 }
 
 struct Shared {
@@ -102,7 +105,8 @@ impl StoredSnapshots {
     /// Keeps snapshots as records of a store.
     pub fn new(records: Arc<dyn RecordStore>) -> Self {
         let shared = Shared { records, queue: Mutex::default(), changed: Condvar::new() };
-        Self(Arc::new(Writer { shared: Arc::new(shared), thread: Mutex::default() }))
+        let (shared, thread) = (Arc::new(shared), Mutex::default());
+        Self(Arc::new(Writer { shared, thread, process: std::process::id() }))
     }
 
     /// Removes the snapshot of a stream, also one that waits to be written; one that is not there is no
@@ -132,7 +136,11 @@ impl StoredSnapshots {
     /// Why the last one that was given up since the last call could not be written. The aggregates are
     /// not concerned: their events are recorded. Once the thread has panicked, which only a
     /// [`RecordStore`] that panics can bring about, all further ones are given up: make the snapshots anew.
+    /// [`Error::Forked`] in a process that was forked from the one that made this: no snapshot is taken there.
     pub fn flush(&self) -> Result<()> {
+        if !self.0.is_in_its_process() {
+            return Err(Error::Forked { path: "snapshots".into() });
+        }
         let shared = &self.0.shared;
         let mut queue = shared.queue.lock();
         shared.changed.wait_while(&mut queue, |queue| !queue.is_idle());
@@ -143,7 +151,9 @@ impl StoredSnapshots {
 impl SnapshotStore for StoredSnapshots {
     fn load(&self, stream: &StreamId) -> Option<Snapshot> {
         let shared = &self.0.shared;
-        if let Some(snapshot) = shared.queue.lock().find(stream) {
+        if self.0.is_in_its_process()
+            && let Some(snapshot) = shared.queue.lock().find(stream)
+        {
             return Some(snapshot.clone());
         }
         let record = shared.records.read_record(RecordKind::Snapshot, &stream.to_string());
@@ -151,7 +161,9 @@ impl SnapshotStore for StoredSnapshots {
     }
 
     fn save(&self, stream: &StreamId, snapshot: Snapshot) {
-        self.0.take(stream, snapshot);
+        if self.0.is_in_its_process() {
+            self.0.take(stream, snapshot);
+        }
     }
 }
 
@@ -163,6 +175,10 @@ impl fmt::Debug for StoredSnapshots {
 }
 
 impl Writer {
+    fn is_in_its_process(&self) -> bool {
+        std::process::id() == self.process
+    }
+
     /// Lets a snapshot wait for the thread, and begins the thread if there is none yet.
     fn take(&self, stream: &StreamId, snapshot: Snapshot) {
         let mut thread = self.thread.lock();
@@ -185,6 +201,9 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        if !self.is_in_its_process() {
+            return std::mem::forget(self.thread.get_mut().take());
+        }
         self.shared.queue.lock().is_closed = true;
         self.shared.changed.notify_all();
         if let Some(thread) = self.thread.get_mut().take() {

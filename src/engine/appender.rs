@@ -17,6 +17,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::background::{Bell, Call};
+use super::ownership::NotKept;
 use super::prepared::Keys;
 use super::reader::{Reader, Written};
 use super::rotation::Rotation;
@@ -42,6 +43,7 @@ const ZEROS_WRITE_BYTES_MAX: u64 = 128 << 10;
 /// A frame on its way into the log.
 #[derive(Debug)]
 pub(crate) struct QueuedFrame {
+    pub(crate) kind: FrameKind,
     pub(crate) frame: PackedFrame,
     pub(crate) keys: Arc<Keys>,
     pub(crate) first_position: GlobalPosition,
@@ -67,8 +69,26 @@ pub(crate) struct GroupFailure {
 pub(crate) enum FailureKind {
     /// Nothing more was written and the store goes on.
     Rejected(Error),
+    /// Nothing more was written, and nothing is any more: the files are no longer this writer's.
+    Displaced(PoisonCause),
     /// It is unknown how much more was written.
     Poison(PoisonCause),
+}
+
+impl From<NotKept> for FailureKind {
+    fn from(not_kept: NotKept) -> Self {
+        match not_kept {
+            NotKept::Displaced(cause) => Self::Displaced(cause),
+            NotKept::Unknown(error) => Self::Rejected(error),
+        }
+    }
+}
+
+impl FailureKind {
+    /// Tells what follows from an error of preparing to write.
+    fn unprepared(error: Error) -> Self {
+        NotKept::of(error).into()
+    }
 }
 
 /// What the active segment holds so far. An index may have said it: the counts never overflow.
@@ -246,6 +266,10 @@ impl<D: Disk> Appender<D> {
         meanwhile: &mut dyn FnMut(),
     ) -> Result<(), GroupFailure> {
         self.recorded_at = self.times.next();
+        if frames.first().is_some_and(|first| first.kind == FrameKind::Closed) {
+            let kept = self.rotation.check_kept();
+            kept.map_err(|not_kept| GroupFailure { written: 0, kind: not_kept.into() })?;
+        }
         if !self.has_begun
             && !bugs::on(Bug::EpochUnmarked)
             && let Some(first) = frames.first().filter(|first| first.frame.event_count() > 0)
@@ -309,7 +333,7 @@ impl<D: Disk> Appender<D> {
         if matches!(made, Ok(true)) {
             self.bell.ring(Call::Index);
         }
-        made.map(|_| ()).map_err(FailureKind::Rejected)
+        made.map(|_| ()).map_err(FailureKind::unprepared)
     }
 
     fn write_part(
@@ -449,8 +473,9 @@ impl<D: Disk> Appender<D> {
         }
     }
 
-    /// Seals the active segment and goes on in the next.
+    /// Seals the active segment and goes on in the next, if the log is still this writer's.
     fn roll_over(&mut self, frames: &[QueuedFrame]) -> Result<(), FailureKind> {
+        self.rotation.check_kept()?;
         let needed = frames.first().map_or(0, |queued| queued.frame.length() as u64);
         let (bytes, writes) = self.written;
         let group: u64 = frames.iter().map(|queued| queued.frame.length() as u64).sum();
@@ -458,7 +483,7 @@ impl<D: Disk> Appender<D> {
         let next = self
             .rotation
             .next(self.active.header(), needed, preallocation)
-            .map_err(FailureKind::Rejected)?;
+            .map_err(FailureKind::unprepared)?;
         let footer = self.tally.footer(self.offset, self.recorded_at, self.epoch);
         let bytes = footer.encode(self.active.header());
         let offset = self.active.header().footer_offset();
@@ -468,6 +493,13 @@ impl<D: Disk> Appender<D> {
             .and_then(|()| self.sync(Bug::SealUnsynced))
             .map_err(FailureKind::Poison)?;
         self.active.mark_sealed(footer);
+        self.rotation.follow(&next).map_err(|source| {
+            FailureKind::Poison(PoisonCause {
+                operation: "look at",
+                path: next.path().clone(),
+                source,
+            })
+        })?;
         let next = Arc::new(next);
         self.reader.log().push(Arc::clone(&next));
         let sealed = std::mem::replace(&mut self.active, next);
@@ -502,6 +534,7 @@ fn written<'a>(frames: &'a [QueuedFrame], places: &'a Places) -> Few<Written<'a>
 /// Returns a watermark on its way into the log.
 pub(crate) fn watermark(kind: FrameKind, next_position: GlobalPosition) -> QueuedFrame {
     QueuedFrame {
+        kind,
         frame: PackedFrame::watermark(kind, next_position),
         keys: Arc::default(),
         first_position: next_position,

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use super::appender::{Appender, FailureKind, GroupFailure, QueuedFrame, watermark};
 use super::background::{Bell, Call};
-use super::found::Found;
+use super::found::{Found, settle_durably};
 use super::prepared::Prepared;
 use super::reader::Reader;
 use super::staged::{DurableView, Staged, StagedCommit, StagedView, staged_versions};
@@ -41,10 +41,10 @@ use crate::bugs::{self, Bug};
 use crate::error::{Error, PoisonCause, Result};
 use crate::few::Few;
 use crate::format::FrameKind;
-use crate::io::Disk;
+use crate::io::{Disk, Process};
 use crate::limits::{GROUP_BYTES_MAX, Limits, UNATTENDED_BYTES_MAX};
 use crate::position::GlobalPosition;
-use crate::store::{Commit, CommitResult, Decision, FirstAppends, Write, decide};
+use crate::store::{Commit, CommitResult, Write, decide};
 
 /// How long a leader waits at most for the previous group's callers to come back.
 const GATHERING_MAX: Duration = Duration::from_micros(50);
@@ -66,6 +66,8 @@ pub(crate) struct CommitQueue<D: Disk> {
     gathered: AtomicUsize,
     /// Microseconds that writing a group usually takes.
     usual_micros: AtomicU64,
+    /// The process that opened the store.
+    process: Process,
 }
 
 pub(super) struct State {
@@ -104,7 +106,7 @@ pub(super) struct Group {
     present: usize,
 }
 
-enum Admission {
+pub(super) enum Admission {
     /// Nothing is to be written.
     Settled(CommitResult),
     /// The commit is in the gathering group.
@@ -151,6 +153,19 @@ impl<D: Disk> CommitQueue<D> {
             appender: Mutex::new(appender),
             gathered: AtomicUsize::new(0),
             usual_micros: AtomicU64::new(0),
+            process: Process::current(),
+        }
+    }
+
+    /// Refuses to go on in a process that was forked from the one that opened the store. It comes before any
+    /// lock: one that another thread held at the fork is held for ever.
+    pub(super) fn check_process(&self) -> Result<()> {
+        match self.process.is_current() {
+            true => Ok(()),
+            false => {
+                let log = self.reader.log().disk().path();
+                Err(Error::Forked { path: log.parent().unwrap_or(log).to_owned() })
+            }
         }
     }
 
@@ -168,6 +183,7 @@ impl<D: Disk> CommitQueue<D> {
     /// Admits a commit, waiting for what it depends on. Returns what it comes to and, if it is in the
     /// gathering group, its part there, still under the lock.
     pub(super) fn enter(&self, mut commit: Commit, presence: Presence) -> Result<Entered<'_>> {
+        self.check_process()?;
         let mut prepared = self.begin(&mut commit)?;
         loop {
             let found = Found::look_up(&self.reader, &commit, &prepared);
@@ -236,7 +252,7 @@ impl<D: Disk> CommitQueue<D> {
             self.bell.ring(Call::Mark);
         }
         state.staged.add(mem::take(commit), decision.writes, Arc::clone(&keys));
-        let queued = QueuedFrame { frame, keys, first_position };
+        let queued = QueuedFrame { kind: FrameKind::Commit, frame, keys, first_position };
         let caller = state.gathering.add(queued, presence);
         self.gathered.store(state.gathering.present, Ordering::Relaxed);
         Ok(Admission::Queued(decision.result, caller))
@@ -380,6 +396,7 @@ impl<D: Disk> CommitQueue<D> {
 
     /// Refuses further commits, waits for those that were admitted, and marks the end of the log.
     pub(crate) fn close(&self) -> Result<()> {
+        self.check_process()?;
         let mut state = self.state.lock();
         state.check_open()?;
         state.status = Status::Closed;
@@ -426,31 +443,6 @@ fn free(ended: Few<StagedCommit>) {
     let _reported = catch_unwind(AssertUnwindSafe(|| drop(ended)));
 }
 
-/// Answers a commit that writes nothing, if what is durable alone leads to the same.
-fn settle_durably<D: Disk>(
-    commit: &Commit,
-    firsts: &FirstAppends,
-    durable: &DurableView<'_, D>,
-    seen: Result<Decision>,
-) -> Result<Admission> {
-    if let Err(error) = &seen
-        && !error.is_rejection()
-    {
-        return seen.map(|decision| Admission::Settled(decision.result));
-    }
-    let decision = match decide(commit, firsts, durable) {
-        // A condition looks after a position that is staged: its caller has been told of it already.
-        Err(Error::BeyondEnd { .. }) if !matches!(seen, Err(Error::BeyondEnd { .. })) => {
-            return Ok(Admission::Later);
-        }
-        decision => decision?,
-    };
-    match decision.writes.is_empty() {
-        true => Ok(Admission::Settled(decision.result)),
-        false => Ok(Admission::Later),
-    }
-}
-
 impl State {
     pub(super) fn check_open(&self) -> Result<()> {
         match &self.status {
@@ -488,6 +480,12 @@ impl State {
         match kind {
             FailureKind::Rejected(error) => {
                 let outcome = Outcome::Rejected(Arc::new(error));
+                (outcome.again(), outcome)
+            }
+            FailureKind::Displaced(cause) => {
+                let cause = Arc::new(cause);
+                self.status = Status::Poisoned(Arc::clone(&cause));
+                let outcome = Outcome::Poisoned(cause);
                 (outcome.again(), outcome)
             }
             FailureKind::Poison(cause) => {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::holes::{Holes, LOST_UNFINISHED};
 use super::known_end::{self, END, END_UNFINISHED};
+use super::ownership::Hold;
 use super::rotation::Rotation;
 use super::tail::CUT_DIRECTORY;
 use crate::bugs::{self, Bug};
@@ -21,7 +22,7 @@ use crate::position::GlobalPosition;
 use crate::segment::{self, Preallocation, Scan, Scanned, Segment, prepare};
 use crate::sidecar::{Sidecar, Writing};
 
-const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 pub(crate) const STORE: &str = "STORE";
 const STORE_UNFINISHED: &str = "STORE.tmp";
 pub(crate) const LOG: &str = "log";
@@ -38,7 +39,7 @@ pub(crate) struct Directory<D: Disk> {
     /// What a repair has given up of the log.
     pub(crate) holes: Arc<Holes>,
     /// Held for writing.
-    pub(crate) lock: Option<D::Lock>,
+    pub(crate) hold: Option<Hold<D>>,
 }
 
 impl<D: Disk> Directory<D> {
@@ -61,16 +62,21 @@ pub(crate) fn open_or_make<D: Disk>(
     if !is_store {
         check_nothing_else(&root, &names)?;
     }
-    let lock = lock(&root)?;
+    let hold = Hold::take(&root)?;
+    let root = hold.guard(root);
     // Between listing and locking another process may have made the store.
     let identity = match is_store || list(&root)?.iter().any(|name| name == STORE) {
         true => read_identity(&root)?,
-        false => make(&root, clock, segment_bytes)?,
+        false => {
+            let identity = make(&root, clock, segment_bytes)?;
+            hold.lock_store()?;
+            identity
+        }
     };
     let log = log_directory(&root)?;
     remove_unfinished(&root, &log)?;
     let holes = Arc::new(Holes::read(&root, identity.store_id)?);
-    Ok(Directory { root, log, identity, holes, lock: Some(lock) })
+    Ok(Directory { root, log, identity, holes, hold: Some(hold) })
 }
 
 /// Opens a store for reading.
@@ -84,7 +90,7 @@ pub(crate) fn open<D: Disk>(root: D) -> Result<Directory<D>> {
     let identity = read_identity(&root)?;
     let log = log_directory(&root)?;
     let holes = Arc::new(Holes::read(&root, identity.store_id)?);
-    Ok(Directory { root, log, identity, holes, lock: None })
+    Ok(Directory { root, log, identity, holes, hold: None })
 }
 
 fn list<D: Disk>(disk: &D) -> Result<Vec<String>> {
@@ -172,13 +178,6 @@ fn claimed_content<D: Disk>(log: &D) -> Result<Content> {
     })
 }
 
-pub(crate) fn lock<D: Disk>(root: &D) -> Result<D::Lock> {
-    root.lock(LOCK).map_err(|source| match source.kind() {
-        ErrorKind::WouldBlock => Error::Locked { path: root.path().to_owned() },
-        _ => Error::io("lock", root.path().join(LOCK), source),
-    })
-}
-
 pub(crate) fn log_directory<D: Disk>(root: &D) -> Result<D> {
     root.directory(LOG, MakeDirectory::Never).map_err(|source| match source.kind() {
         ErrorKind::NotFound => Damage {
@@ -232,12 +231,24 @@ fn make<D: Disk>(root: &D, clock: &Clock, segment_bytes: u64) -> Result<StoreFil
     known_end::write(&log, &EndFile::of_nothing(identity.store_id))?;
     let header = Rotation::<D>::first_header(identity.store_id, segment_bytes);
     prepare(&log, header, Preallocation::Zeros)?;
-    write_identity(root, &identity)?;
+    write_identity(root, &identity, Before::Nothing)?;
     Ok(identity)
 }
 
+/// What may stand in the place of a file that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Before {
+    Nothing,
+    /// A file that is replaced.
+    File,
+}
+
 /// Writes `STORE`, whole or not at all.
-pub(crate) fn write_identity<D: Disk>(root: &D, identity: &StoreFile) -> Result<()> {
+pub(crate) fn write_identity<D: Disk>(
+    root: &D,
+    identity: &StoreFile,
+    before: Before,
+) -> Result<()> {
     let failed = |source| Error::io("write", root.path().join(STORE), source);
     remove_if_there(root, STORE_UNFINISHED)?;
     let file = root.open(STORE_UNFINISHED, OpenMode::CreateNew).map_err(failed)?;
@@ -245,7 +256,10 @@ pub(crate) fn write_identity<D: Disk>(root: &D, identity: &StoreFile) -> Result<
     if !bugs::on(Bug::StoreFileUnsynced) {
         file.sync_data().map_err(failed)?;
     }
-    root.rename(STORE_UNFINISHED, STORE).map_err(failed)?;
+    match before {
+        Before::Nothing => root.rename_new(STORE_UNFINISHED, STORE).map_err(failed)?,
+        Before::File => root.rename(STORE_UNFINISHED, STORE).map_err(failed)?,
+    }
     root.sync_dir().map_err(failed)
 }
 

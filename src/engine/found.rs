@@ -10,15 +10,17 @@
 //! what is staged first. Nothing leaves there before it is published, so nothing is missed between
 //! the two.
 
+use super::commit_queue::Admission;
 use super::prepared::{Keys, Prepared};
 use super::reader::Reader;
-use crate::error::Result;
+use super::staged::DurableView;
+use crate::error::{Error, Result};
 use crate::event::EventId;
 use crate::few::Few;
 use crate::index::{Term, TermHash};
 use crate::io::Disk;
 use crate::position::{GlobalPosition, StreamVersion};
-use crate::store::Commit;
+use crate::store::{Commit, Decision, FirstAppends, decide};
 
 /// What was found for one commit as of a durable position.
 #[derive(Debug, Default)]
@@ -84,5 +86,30 @@ impl Found {
     /// Tells whether nothing with a term was published since. What shares its hash counts too.
     fn is_current<D: Disk>(&self, reader: &Reader<D>, term: impl FnOnce() -> TermHash) -> bool {
         reader.durable() == self.as_of || !reader.index().may_have_from(term(), self.as_of.next())
+    }
+}
+
+/// Answers a commit that writes nothing, if what is durable alone leads to the same.
+pub(super) fn settle_durably<D: Disk>(
+    commit: &Commit,
+    firsts: &FirstAppends,
+    durable: &DurableView<'_, D>,
+    seen: Result<Decision>,
+) -> Result<Admission> {
+    if let Err(error) = &seen
+        && !error.is_rejection()
+    {
+        return seen.map(|decision| Admission::Settled(decision.result));
+    }
+    let decision = match decide(commit, firsts, durable) {
+        // A condition looks after a position that is staged: its caller has been told of it already.
+        Err(Error::BeyondEnd { .. }) if !matches!(seen, Err(Error::BeyondEnd { .. })) => {
+            return Ok(Admission::Later);
+        }
+        decision => decision?,
+    };
+    match decision.writes.is_empty() {
+        true => Ok(Admission::Settled(decision.result)),
+        false => Ok(Admission::Later),
     }
 }

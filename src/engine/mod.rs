@@ -7,7 +7,8 @@
 //! log), `rotation` (the next segment), `prepared` (a commit, encoded and hashed), `found` (what it needs to
 //! know, looked up before it is decided), `commit_queue` (who writes when), `submission` (commits whose callers go on), `watchers`
 //! (who waits for something new), `background` (what nobody waits for), `recovery` and
-//! `tail` (what opening finds and cuts), `directory` (which directory is a store).
+//! `tail` (what opening finds and cuts), `directory` (which directory is a store), `ownership` (what a writer
+//! holds of it).
 
 #![forbid(unsafe_code)]
 
@@ -29,6 +30,7 @@ mod log;
 mod mending;
 mod open_damage;
 mod opening;
+mod ownership;
 mod prepared;
 mod reader;
 mod recovery;
@@ -91,6 +93,7 @@ use commit_queue::CommitQueue;
 use directory::Directory;
 use known_end::Known;
 use log::Log;
+use ownership::{Hold, NotKept};
 use rotation::Rotation;
 use route::{Depth, NONE_MENDED, Route, Walked};
 use uncovered::Uncovered;
@@ -132,7 +135,7 @@ struct Writer<D: Disk> {
 
 struct Held<D: Disk> {
     threads: Vec<JoinHandle<()>>,
-    _lock: Option<D::Lock>,
+    hold: Option<Hold<D>>,
 }
 
 impl<D: Disk> Engine<D> {
@@ -189,11 +192,16 @@ impl<D: Disk> Engine<D> {
         let active = active.ok_or(Error::Internal { invariant: "an open log has a segment" })?;
         let reader = Arc::new(reader(&directory, Arc::clone(&index), &walked));
         let sidecar = Arc::new(directory.sidecar(Writing::Allowed));
-        let Directory { root, log, identity, lock, .. } = directory;
+        let Directory { root, log, identity, hold, .. } = directory;
         let bell = Arc::new(Bell::default());
         let spare = walked.spare.take();
+        let ownership = hold.as_ref().map(|hold| Arc::clone(hold.ownership()));
+        if let Some(ownership) = &ownership {
+            let failed = |source| Error::io("look at", active.path(), source);
+            ownership.follow(&log, &active).map_err(failed)?;
+        }
         let rotation = Rotation::new(log, identity.store_id, options.segment_bytes, spare, claimed);
-        let rotation = Arc::new(rotation);
+        let rotation = Arc::new(rotation.owned(ownership));
         let end = LogEnd {
             active,
             offset: walked.offset,
@@ -225,7 +233,7 @@ impl<D: Disk> Engine<D> {
         }
         let merging = Arc::new(Bell::default());
         merging.ring(Call::Index);
-        let held = Mutex::new(Some(Held { threads: Vec::new(), _lock: lock }));
+        let held = Mutex::new(Some(Held { threads: Vec::new(), hold }));
         let writer = Writer { queue, rotation, bell, merging, writing, held };
         if options.workers == Workers::Threads {
             let failed = |source| Error::io("start a background thread of", root.path(), source);
@@ -278,15 +286,18 @@ impl<D: Disk> Engine<D> {
     /// later calls do nothing.
     pub(crate) fn close(&self) -> Result<()> {
         let Some(writer) = &self.writer else { return Ok(()) };
+        // In a forked process a thread that is not there may hold any of the locks.
+        writer.queue.check_process()?;
         let Some(held) = writer.held.lock().take() else { return Ok(()) };
         self.sidecar.close();
-        let closed = writer.queue.close();
+        let closed = writer.queue.close().and_then(|()| writer.check_kept());
         self.reader.watchers().end();
         writer.bell.ring(Call::Stop);
         writer.merging.ring(Call::Stop);
         writer.writing.ring(Call::Stop);
         self.reader.index().stop_merging();
-        for thread in held.threads {
+        let Held { threads, hold } = held;
+        for thread in threads {
             let _panicked = thread.join();
         }
         if closed.is_ok() {
@@ -294,11 +305,20 @@ impl<D: Disk> Engine<D> {
         }
         // Without a run for the newest events the next opening reads them again.
         let _not_needed = self.reader.index().close(self.reader.durable());
+        drop(hold);
         closed
     }
 }
 
 impl<D: Disk> Writer<D> {
+    /// Refuses to say that a store is closed whose files are no longer there.
+    fn check_kept(&self) -> Result<()> {
+        self.rotation.check_kept().map_err(|not_kept| match not_kept {
+            NotKept::Displaced(cause) => Error::Poisoned { cause: Arc::new(cause) },
+            NotKept::Unknown(error) => error,
+        })
+    }
+
     fn start_threads(&self, index: Arc<Index<D>>) -> std::io::Result<()> {
         let background = background::start(
             Arc::clone(&self.bell),
@@ -321,6 +341,12 @@ impl<D: Disk> Drop for Engine<D> {
     fn drop(&mut self) {
         // Whoever wants to know calls `close`.
         let _unheard = self.close();
+        if let Some(writer) = &mut self.writer
+            && let Some(held) = writer.held.get_mut()
+        {
+            // Left over in a forked process only, where these threads are not. Nothing is done with them.
+            std::mem::forget(std::mem::take(&mut held.threads));
+        }
     }
 }
 

@@ -20,11 +20,12 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::directory::{self, INDEX, STORE};
+use super::directory::{self, Before, INDEX, STORE};
 use super::finding::Finding;
 use super::holes::{Holes, LOST};
 use super::known_end::{self, END, Known};
 use super::mending;
+use super::ownership::Hold;
 use super::recovery;
 use super::route::{Depth, Gap, Route, Walked};
 use super::settling;
@@ -123,7 +124,8 @@ pub(crate) fn repair<D: Disk>(root: &D, clock: &Clock) -> Result<RepairReport> {
     let root = &root.clone().unmapped();
     // What is no store is refused before a lock file is made in it.
     plan(root, clock)?;
-    let _lock = directory::lock(root)?;
+    let hold = Hold::take(root)?;
+    let root = &hold.guard(root.clone());
     let log = directory::log_directory(root)?;
     match settling::settle(&log, OpenMode::Write) {
         // What can not be read is what is to be repaired.
@@ -137,6 +139,9 @@ pub(crate) fn repair<D: Disk>(root: &D, clock: &Clock) -> Result<RepairReport> {
             return Ok(report);
         }
         plan.carry_out(root, &log)?;
+        if plan.writes_identity {
+            hold.lock_store()?;
+        }
         report.given_up.extend(plan.report.given_up);
         report.steps.extend(plan.report.steps);
     }
@@ -448,7 +453,7 @@ impl Plan {
             let StoreFile { store_id, hash_key, .. } = self.identity;
             Sidecar::new(root.clone(), store_id, hash_key, Writing::Allowed).name_by_key()?;
             keep_file(root, STORE)?;
-            directory::write_identity(root, &self.identity)?;
+            directory::write_identity(root, &self.identity, Before::File)?;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::appender::LastFrame;
 use super::known_end::{EndKeeper, claim};
+use super::ownership::{NotKept, Ownership};
 use crate::chance;
 use crate::error::Result;
 use crate::format::{EndFile, Location, SEGMENT_OVERHEAD, SegmentHeader, Signing};
@@ -34,6 +35,8 @@ pub(crate) struct Rotation<D: Disk> {
     changed: Condvar,
     sealed: Mutex<Sealed<D>>,
     keeper: EndKeeper<D>,
+    /// What the writer holds of the store; `None` where a test needs no lock.
+    ownership: Option<Arc<Ownership<D>>>,
 }
 
 /// What is still to be done for segments that were sealed.
@@ -62,7 +65,25 @@ impl<D: Disk> Rotation<D> {
         let spare = Mutex::new(spare.map_or(Spare::None, Spare::Ready));
         let sealed = Mutex::new(Sealed { segments: Vec::new(), claim: None });
         let keeper = EndKeeper::new(disk.clone(), claimed);
-        Self { disk, store_id, segment_bytes, spare, changed: Condvar::new(), sealed, keeper }
+        let changed = Condvar::new();
+        Self { disk, store_id, segment_bytes, spare, changed, sealed, keeper, ownership: None }
+    }
+
+    /// Sets what the writer holds of the store.
+    #[must_use]
+    pub(crate) fn owned(self, ownership: Option<Arc<Ownership<D>>>) -> Self {
+        Self { ownership, ..self }
+    }
+
+    /// Compares what the writer holds of the store with what the names lead to.
+    pub(crate) fn check_kept(&self) -> Result<(), NotKept> {
+        self.ownership.as_ref().map_or(Ok(()), |ownership| ownership.check_kept())
+    }
+
+    /// Takes note of the segment that takes commits from now on.
+    pub(crate) fn follow(&self, active: &Segment<D::File>) -> std::io::Result<()> {
+        let ownership = self.ownership.as_ref();
+        ownership.map_or(Ok(()), |ownership| ownership.follow(&self.disk, active))
     }
 
     /// Returns the header of the first segment of a store.

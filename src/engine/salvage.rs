@@ -11,6 +11,7 @@
 
 use super::directory::{self, LOG, SALVAGE};
 use super::holes::Holes;
+use super::ownership::Hold;
 use super::repair::{self, Plan, RepairReport, unrepaired};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -31,12 +32,14 @@ pub(crate) fn salvage<D: Disk>(from: &D, to: &D, clock: &Clock) -> Result<Repair
     let (from, to) = (&from.clone().unmapped(), &to.clone().unmapped());
     let plan = repair::plan(from, clock)?.for_a_copy(from.path());
     check_empty(to)?;
-    let _lock = directory::lock(to)?;
+    let hold = Hold::take(to)?;
+    let to = &hold.guard(to.clone());
     mark(to)?;
     let failed = |source| Error::io("make", to.path().join(LOG), source);
     let log = to.directory(LOG, MakeDirectory::IfAbsent).map_err(failed)?;
     copy_segments(&directory::log_directory(from)?, &log, &plan.holes)?;
     plan.carry_out(to, &log)?;
+    hold.lock_store()?;
     check(to, clock)?;
     directory::remove_if_there(to, SALVAGE)?;
     to.sync_dir().map_err(|source| Error::io("sync", to.path(), source))?;

@@ -41,7 +41,8 @@ pub(crate) struct Submission<D: Disk> {
 impl<D: Disk> Submission<D> {
     /// Tells whether waiting would end at once.
     pub(crate) fn is_done(&self) -> bool {
-        self.caller.as_ref().is_none_or(|caller| caller.has_ended())
+        self.queue.check_process().is_err()
+            || self.caller.as_ref().is_none_or(|caller| caller.has_ended())
     }
 
     /// Waits until the commit is durable, leading its group if nobody does.
@@ -76,6 +77,7 @@ impl<D: Disk> CommitQueue<D> {
 
     /// Waits for a part that was left to others.
     fn come_back(&self, caller: &Arc<Waiter>) -> Result<()> {
+        self.check_process()?;
         let state = self.state.lock();
         if caller.has_ended() {
             return caller.outcome();
@@ -97,6 +99,7 @@ impl<D: Disk> CommitQueue<D> {
 
     /// Waits until everything that was admitted is durable.
     pub(crate) fn sync(&self) -> Result<()> {
+        self.check_process()?;
         let mut state = self.state.lock();
         state.check_open()?;
         if state.is_led || !state.gathering.frames.is_empty() {

@@ -167,6 +167,14 @@ fn piece(offset: u64, end: u64) -> Vec<u8> {
 fn set_aside<D: Disk>(log: &D, number: u64) -> Result<()> {
     let name = segment::name(number);
     let failed = |source| Error::io("set aside", log.path().join(&name), source);
-    log.rename(&name, &format!("{name}.unusable")).map_err(failed)?;
+    let taken = log.list().map_err(failed)?;
+    let free = (0_u64..)
+        .map(|attempt| match attempt {
+            0 => format!("{name}.unusable"),
+            more => format!("{name}.unusable.{more}"),
+        })
+        .find(|free| !taken.contains(free))
+        .unwrap_or_default();
+    log.rename_new(&name, &free).map_err(failed)?;
     log.sync_dir().map_err(failed)
 }

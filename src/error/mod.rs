@@ -26,6 +26,7 @@ use crate::stream::{StreamId, TenantId, shown};
 pub use damage::Damage;
 pub(crate) use damage::lost_positions;
 pub use decode::{DecodeFailure, Difference};
+pub(crate) use poison::Displaced;
 pub use poison::PoisonCause;
 
 /// What a fallible call of this crate returns.
@@ -227,9 +228,11 @@ pub enum Error {
         cause: Arc<PoisonCause>,
     },
 
-    /// An earlier write or sync failed and the store refuses writes; nothing was written.
+    /// An earlier write or sync failed, or the files of the store were removed or replaced while it was open
+    /// ([`PoisonCause::is_displaced`]), and the store refuses writes; nothing was written.
     ///
-    /// What to do: open the store again.
+    /// What to do: open the store again; where files were replaced, see first what is there now (`annals
+    /// verify`) and which other process writes to it.
     #[error("the store takes no more writes since {cause}; open it again")]
     Poisoned {
         /// The failure that poisoned the store.
@@ -461,6 +464,21 @@ pub enum Error {
     Unsupported {
         /// What was asked for.
         operation: &'static str,
+    },
+
+    /// This process was forked from the one that opened the store; nothing was written.
+    ///
+    /// The process that opened the store goes on with it, and its files would not bear two writers.
+    ///
+    /// What to do: append in the process that opened the store, or let go of it before the fork and open it in
+    /// one of the two. A store that is dropped here does nothing.
+    #[error(
+        "the store at {} was opened by the process that this one was forked from: use it there",
+        Escaped(path.display())
+    )]
+    Forked {
+        /// The path of the store.
+        path: PathBuf,
     },
 
     /// The store was opened read-only.

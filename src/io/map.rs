@@ -1,4 +1,4 @@
-//! Maps of files, and the one call to the system and the one to the processor that no safe crate offers.
+//! Maps of files, and the calls to the system and to the processor that no safe crate offers.
 //!
 //! The only module with `unsafe`. Knows files, not what is in them; who may look at which range is
 //! argued here and kept by the callers of [`ViewedFile`](crate::io::ViewedFile).
@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::Result;
 use std::slice;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use memmap2::{MmapOptions, MmapRaw};
@@ -147,4 +148,29 @@ pub(super) fn write_out(_file: &File, _offset: u64, _len: u64) -> Result<()> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn begin_write_out(_file: &File, _offset: u64, _len: u64) -> Result<()> {
     Ok(())
+}
+
+/// Returns a number in memory of its own that the system sets to 0 in every process that is forked from
+/// this one; `None` where the system has no such memory.
+#[cfg(target_os = "linux")]
+pub(super) fn wiped_by_fork() -> Option<&'static AtomicU64> {
+    const PAGE: usize = 4096;
+
+    let page: &'static mut memmap2::MmapMut =
+        Box::leak(Box::new(MmapOptions::new().len(PAGE).map_anon().ok()?));
+    let start = page.as_mut_ptr();
+    // SAFETY: The range is a private map of this process that nobody else knows of and that is never
+    // unmapped; the advice changes nothing in this process.
+    if unsafe { libc::madvise(start.cast(), page.len(), libc::MADV_WIPEONFORK) } != 0 {
+        return None;
+    }
+    // SAFETY: The pointer is the start of a page, so it is aligned; the page lives as long as the process,
+    // and nothing but this number is ever made of it.
+    Some(unsafe { AtomicU64::from_ptr(start.cast()) })
+}
+
+/// Returns `None`: the system has no such memory.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn wiped_by_fork() -> Option<&'static AtomicU64> {
+    None
 }

@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::io::{Disk, DiskFile, MakeDirectory, Map, OpenMode, advanced, check_name};
+use crate::io::{
+    Disk, DiskFile, DiskLock, Guard, Identity, MakeDirectory, Map, OpenMode, advanced, check_name,
+};
 
 /// What a disk is asked to do, as counted and as made to fail.
 ///
@@ -68,6 +70,7 @@ pub(crate) struct MemoryFile {
 pub(crate) struct MemoryLock {
     tree: Arc<Mutex<Tree>>,
     path: PathBuf,
+    identity: Identity,
 }
 
 #[derive(Debug, Default)]
@@ -287,6 +290,13 @@ impl MemoryDisk {
         Ok(tree)
     }
 
+    fn take_lock(&self, tree: &mut Tree, path: PathBuf, identity: Identity) -> Result<MemoryLock> {
+        if !tree.locked.insert(path.clone()) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok(MemoryLock { tree: Arc::clone(&self.tree), path, identity })
+    }
+
     fn named(&self, name: &str) -> Result<PathBuf> {
         check_name(name)?;
         Ok(self.directory.join(name))
@@ -394,6 +404,14 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
+    fn rename_new(&self, from: &str, to: &str) -> Result<()> {
+        let is_taken = self.tree.lock().entries.contains_key(&self.named(to)?);
+        match is_taken {
+            true => Err(ErrorKind::AlreadyExists.into()),
+            false => self.rename(from, to),
+        }
+    }
+
     fn remove(&self, name: &str) -> Result<()> {
         let path = self.named(name)?;
         let mut tree = self.call(Operation::Remove)?;
@@ -409,11 +427,50 @@ impl Disk for MemoryDisk {
     fn lock(&self, name: &str) -> Result<MemoryLock> {
         let path = self.named(name)?;
         let mut tree = self.call(Operation::Lock)?;
-        tree.file(&path).or_else(|_| tree.make_file(&path))?;
-        if !tree.locked.insert(path.clone()) {
-            return Err(ErrorKind::WouldBlock.into());
+        let contents = tree.file(&path).or_else(|_| tree.make_file(&path))?;
+        self.take_lock(&mut tree, path, identity_of(&contents))
+    }
+
+    fn lock_existing(&self, name: &str) -> Result<MemoryLock> {
+        let path = self.named(name)?;
+        let mut tree = self.tree.lock();
+        let contents = tree.file(&path)?;
+        self.take_lock(&mut tree, path, identity_of(&contents))
+    }
+
+    fn lock_directory(&self) -> Result<MemoryLock> {
+        self.take_lock(&mut self.tree.lock(), self.directory.clone(), DIRECTORY)
+    }
+
+    fn identity(&self) -> Result<Identity> {
+        Ok(DIRECTORY)
+    }
+
+    fn identity_of(&self, name: &str) -> Result<Identity> {
+        let path = self.named(name)?;
+        match self.tree.lock().entries.get(&path) {
+            Some(Entry::File(contents)) => Ok(identity_of(contents)),
+            Some(Entry::Directory) => Ok(DIRECTORY),
+            None => Err(ErrorKind::NotFound.into()),
         }
-        Ok(MemoryLock { tree: Arc::clone(&self.tree), path })
+    }
+
+    fn guarded(self, _guard: Arc<dyn Guard>) -> Self {
+        self
+    }
+}
+
+/// What stands for every directory.
+const DIRECTORY: Identity = Identity { device: 0, number: 0 };
+
+/// Tells a file from every other by where its contents are.
+fn identity_of(contents: &Arc<Mutex<Vec<u8>>>) -> Identity {
+    Identity { device: 1, number: Arc::as_ptr(contents).addr() as u64 }
+}
+
+impl DiskLock for MemoryLock {
+    fn identity(&self) -> Result<Identity> {
+        Ok(self.identity)
     }
 }
 
@@ -449,6 +506,10 @@ impl DiskFile for MemoryFile {
     fn len(&self) -> Result<u64> {
         self.call(Operation::Len, 0)?;
         advanced(0, self.contents.lock().len())
+    }
+
+    fn identity(&self) -> Result<Identity> {
+        Ok(identity_of(&self.contents))
     }
 
     fn allocated_bytes(&self) -> Result<u64> {

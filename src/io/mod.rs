@@ -17,6 +17,7 @@ mod map;
 mod memory;
 mod places;
 mod platform;
+mod process;
 mod real;
 #[cfg(any(test, feature = "testing"))]
 mod simulated;
@@ -26,6 +27,7 @@ mod view;
 
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -37,6 +39,7 @@ pub(crate) use memory::MemoryDisk;
 #[cfg(test)]
 pub(crate) use memory::Operation;
 pub(crate) use places::{Place, lies_inside, other_than_a_directory, place_at};
+pub(crate) use process::Process;
 pub(crate) use real::{ReadMode, RealDisk};
 #[cfg(any(test, feature = "testing"))]
 pub use simulated::{Call, Crash, Failure, Moment, SimulatedDisk};
@@ -73,6 +76,25 @@ pub(crate) enum OpenMode {
     CreateNew,
 }
 
+/// What tells a file or a directory from every other one as long as it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) device: u64,
+    pub(crate) number: u64,
+}
+
+/// Judges whether names in a directory may still be changed: its files may be another writer's by now.
+pub(crate) trait Guard: Send + Sync + 'static {
+    /// Refuses the change with an error.
+    fn check(&self) -> Result<()>;
+}
+
+/// A lock that is held until it is dropped.
+pub(crate) trait DiskLock: Send + Sync + 'static {
+    /// Returns what tells the locked file from every other.
+    fn identity(&self) -> Result<Identity>;
+}
+
 /// A flat directory.
 ///
 /// Clones are the same directory.
@@ -81,7 +103,7 @@ pub(crate) trait Disk: Clone + Send + Sync + 'static {
     type File: DiskFile;
 
     /// A lock, held until it is dropped.
-    type Lock: Send + Sync + 'static;
+    type Lock: DiskLock;
 
     /// Returns where the directory is, for messages.
     fn path(&self) -> &Path;
@@ -106,6 +128,11 @@ pub(crate) trait Disk: Clone + Send + Sync + 'static {
     /// Renames a file, replacing the file that has the name.
     fn rename(&self, from: &str, to: &str) -> Result<()>;
 
+    /// Renames a file to a name that must be free.
+    ///
+    /// [`ErrorKind::AlreadyExists`] when it is taken; nothing has changed then.
+    fn rename_new(&self, from: &str, to: &str) -> Result<()>;
+
     /// Removes a file.
     fn remove(&self, name: &str) -> Result<()>;
 
@@ -116,12 +143,33 @@ pub(crate) trait Disk: Clone + Send + Sync + 'static {
     ///
     /// [`ErrorKind::WouldBlock`] when the lock is held elsewhere, in this process or another.
     fn lock(&self, name: &str) -> Result<Self::Lock>;
+
+    /// As [`lock`](Self::lock), of a file that is there. Readers of the file are not held up. Where the
+    /// system cannot lock such a file, the lock only keeps it open.
+    fn lock_existing(&self, name: &str) -> Result<Self::Lock>;
+
+    /// As [`lock_existing`](Self::lock_existing), of the directory itself.
+    fn lock_directory(&self) -> Result<Self::Lock>;
+
+    /// Returns what tells this directory from every other.
+    fn identity(&self) -> Result<Identity>;
+
+    /// Returns what tells the file or directory from every other that a name in this directory leads to.
+    fn identity_of(&self, name: &str) -> Result<Identity>;
+
+    /// Returns this directory, such that a guard is asked before a name in it, or in a directory that is
+    /// opened from it, is made, replaced or removed.
+    #[must_use]
+    fn guarded(self, guard: Arc<dyn Guard>) -> Self;
 }
 
 /// A file, read and written at positions.
 pub(crate) trait DiskFile: Send + Sync + 'static {
     /// Returns the file's length in bytes.
     fn len(&self) -> Result<u64>;
+
+    /// Returns what tells the file from every other.
+    fn identity(&self) -> Result<Identity>;
 
     /// Returns how many bytes the file takes up on the disk, or its length where that is unknown.
     fn allocated_bytes(&self) -> Result<u64>;

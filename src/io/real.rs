@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
@@ -14,7 +15,9 @@ use std::time::Duration;
 
 use crate::io::map::{self, Map};
 use crate::io::platform::{self, Directory};
-use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode, check_name};
+use crate::io::{
+    Disk, DiskFile, DiskLock, Guard, Identity, MakeDirectory, OpenMode, Process, check_name,
+};
 
 /// How often a lock is tried. A process that is being started holds copies of its parent's
 /// descriptors, and with them its locks, for a moment: a lock that was just let go may look held.
@@ -38,11 +41,12 @@ pub(crate) enum ReadMode {
 ///
 /// Holds the directory itself, so that neither a rename of it nor another working directory leads
 /// it astray.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct RealDisk {
     path: Arc<Path>,
     directory: Arc<Directory>,
     read_mode: ReadMode,
+    guard: Option<Arc<dyn Guard>>,
 }
 
 /// A file on the disk.
@@ -52,11 +56,14 @@ pub(crate) struct RealFile {
     read_mode: ReadMode,
 }
 
-/// A lock on a file.
+/// A lock on a file or a directory.
+///
+/// A process that is forked from this one holds it as well. So it is let go by name: a forked process that
+/// lives on does not keep it, and one that closes its copy does not let it go.
 #[derive(Debug)]
 pub(crate) struct RealLock {
-    /// The lock ends when the file is closed.
-    _file: File,
+    file: File,
+    process: Process,
 }
 
 impl RealDisk {
@@ -68,6 +75,7 @@ impl RealDisk {
             path: path.into(),
             directory: Arc::new(directory),
             read_mode: ReadMode::default(),
+            guard: None,
         })
     }
 
@@ -82,6 +90,59 @@ impl RealDisk {
     #[must_use]
     pub(crate) fn with_read_mode(self, read_mode: ReadMode) -> Self {
         Self { read_mode, ..self }
+    }
+
+    /// Asks the guard before a name is changed.
+    fn check_guard(&self) -> Result<()> {
+        self.guard.as_ref().map_or(Ok(()), |guard| guard.check())
+    }
+}
+
+impl fmt::Debug for RealDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RealDisk").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl RealLock {
+    /// Locks an open file. Somebody who has just let go of it may seem to hold it for a moment.
+    fn take(file: File) -> Result<Self> {
+        let mut tries = 1;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { file, process: Process::current() }),
+                Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => thread::sleep(LOCK_PAUSE),
+                Err(error) => return Err(error.into()),
+            }
+            tries += 1;
+        }
+    }
+
+    /// As [`take`](Self::take); where the system has no lock for such a file it is only kept open.
+    fn take_if_possible(open: impl Fn() -> Result<File>) -> Result<Self> {
+        let kept = |file| Self { file, process: Process::current() };
+        if !platform::LOCKS_LET_READ {
+            return open().map(kept);
+        }
+        match Self::take(open()?) {
+            Err(error) if platform::is_no_lock(&error) => open().map(kept),
+            outcome => outcome,
+        }
+    }
+}
+
+impl DiskLock for RealLock {
+    fn identity(&self) -> Result<Identity> {
+        platform::identity(&self.file)
+    }
+}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        if self.process.is_current() {
+            // Closing the file lets go of it as well, unless somebody has a copy.
+            let _closed_next = self.file.unlock();
+        }
     }
 }
 
@@ -126,6 +187,7 @@ impl Disk for RealDisk {
     fn directory(&self, name: &str, make: MakeDirectory) -> Result<Self> {
         check_name(name)?;
         if make == MakeDirectory::IfAbsent {
+            self.check_guard()?;
             match self.directory.make_directory(name) {
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
                 _ => self.directory.sync()?,
@@ -135,6 +197,7 @@ impl Disk for RealDisk {
             path: self.path.join(name).into(),
             directory: Arc::new(self.directory.open_directory(name)?),
             read_mode: self.read_mode,
+            guard: self.guard.clone(),
         })
     }
 
@@ -146,6 +209,9 @@ impl Disk for RealDisk {
 
     fn open(&self, name: &str, mode: OpenMode) -> Result<RealFile> {
         check_name(name)?;
+        if mode == OpenMode::CreateNew {
+            self.check_guard()?;
+        }
         let file = refuse_special(self.directory.open_file(name, mode)?)?;
         Ok(RealFile { file, read_mode: self.read_mode })
     }
@@ -153,11 +219,20 @@ impl Disk for RealDisk {
     fn rename(&self, from: &str, to: &str) -> Result<()> {
         check_name(from)?;
         check_name(to)?;
+        self.check_guard()?;
         self.directory.rename(from, to)
+    }
+
+    fn rename_new(&self, from: &str, to: &str) -> Result<()> {
+        check_name(from)?;
+        check_name(to)?;
+        self.check_guard()?;
+        self.directory.rename_new(from, to)
     }
 
     fn remove(&self, name: &str) -> Result<()> {
         check_name(name)?;
+        self.check_guard()?;
         self.directory.remove(name)
     }
 
@@ -167,16 +242,29 @@ impl Disk for RealDisk {
 
     fn lock(&self, name: &str) -> Result<RealLock> {
         check_name(name)?;
-        let file = refuse_special(self.directory.open_lock_file(name)?)?;
-        for _ in 1..LOCK_TRIES {
-            match file.try_lock() {
-                Ok(()) => return Ok(RealLock { _file: file }),
-                Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
-        }
-        file.try_lock()?;
-        Ok(RealLock { _file: file })
+        RealLock::take(refuse_special(self.directory.open_lock_file(name)?)?)
+    }
+
+    fn lock_existing(&self, name: &str) -> Result<RealLock> {
+        check_name(name)?;
+        RealLock::take_if_possible(|| refuse_special(self.directory.open_to_keep(name)?))
+    }
+
+    fn lock_directory(&self) -> Result<RealLock> {
+        RealLock::take_if_possible(|| self.directory.open_itself())
+    }
+
+    fn identity(&self) -> Result<Identity> {
+        self.directory.identity()
+    }
+
+    fn identity_of(&self, name: &str) -> Result<Identity> {
+        check_name(name)?;
+        self.directory.identity_of(name)
+    }
+
+    fn guarded(self, guard: Arc<dyn Guard>) -> Self {
+        Self { guard: Some(guard), ..self }
     }
 }
 
@@ -191,6 +279,10 @@ fn refuse_special(file: File) -> Result<File> {
 impl DiskFile for RealFile {
     fn len(&self) -> Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    fn identity(&self) -> Result<Identity> {
+        platform::identity(&self.file)
     }
 
     fn allocated_bytes(&self) -> Result<u64> {

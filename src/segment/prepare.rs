@@ -8,7 +8,7 @@ use std::io;
 
 use super::{Segment, name, unfinished_name};
 use crate::bugs::{self, Bug};
-use crate::error::{Error, Result};
+use crate::error::{Displaced, Error, Result};
 use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::io::{Disk, DiskFile, OpenMode};
 
@@ -25,7 +25,7 @@ pub(crate) enum Preallocation {
     Space,
 }
 
-/// Makes a new, blank segment, durable under its final name.
+/// Makes a new, blank segment, durable under its final name. A segment that has the name is never replaced.
 ///
 /// # Errors
 ///
@@ -45,7 +45,15 @@ pub(crate) fn prepare<D: Disk>(
         _ => {}
     }
     let filled = fill(disk, &unfinished, &header, preallocation).and_then(|file| {
-        disk.rename(&unfinished, &name(header.number))?;
+        disk.rename_new(&unfinished, &name(header.number)).map_err(|source| {
+            match source.kind() {
+                // The next number is free unless somebody else goes on with this log.
+                io::ErrorKind::AlreadyExists => {
+                    Displaced { path: path.clone(), what: "was made" }.into()
+                }
+                _ => source,
+            }
+        })?;
         if !bugs::on(Bug::SegmentNameUnsynced) {
             disk.sync_dir()?;
         }

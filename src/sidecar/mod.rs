@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::format::{Fault, RECORD_FILE_BYTES_MAX, RecordFile};
-use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode};
+use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode, Process};
 use crate::record::{
     Record, RecordKind, RecordList, Unusable, UnusableRecord, check_content, check_name,
 };
@@ -49,6 +49,8 @@ pub(crate) struct Sidecar<D: Disk> {
     writing: RwLock<Writing>,
     /// For each share of the folders, those that are known to be there for good.
     made: [Mutex<BTreeSet<(RecordKind, String)>>; LOCKS],
+    /// The process that opened the store.
+    process: Process,
 }
 
 /// Whether records may be written.
@@ -78,7 +80,8 @@ impl<D: Disk> Sidecar<D> {
     /// Returns the records of the store in a directory; nothing is looked at yet.
     pub(crate) fn new(root: D, store_id: Uuid, hash_key: [u8; 16], writing: Writing) -> Self {
         let made = std::array::from_fn(|_| Mutex::default());
-        Self { root, store_id, hash_key, writing: RwLock::new(writing), made }
+        let (writing, process) = (RwLock::new(writing), Process::current());
+        Self { root, store_id, hash_key, writing, made, process }
     }
 
     /// Writes a record in the place of the one before; it is durable when this returns.
@@ -227,6 +230,9 @@ impl<D: Disk> Sidecar<D> {
         make: MakeDirectory,
         change: impl FnOnce(&D) -> std::io::Result<()>,
     ) -> Result<()> {
+        if !self.process.is_current() {
+            return Err(Error::Forked { path: self.root.path().to_owned() });
+        }
         let writing = self.writing.read();
         match *writing {
             Writing::Allowed => {}

@@ -19,6 +19,7 @@ mod calls;
 mod child;
 mod copies;
 mod disks;
+mod displaced;
 mod faults;
 mod files;
 mod flips;

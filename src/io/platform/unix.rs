@@ -2,7 +2,7 @@
 //! symbolic link.
 
 use std::fs::File;
-use std::io::Result;
+use std::io::{Error, ErrorKind, Result};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -10,10 +10,13 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::io::OpenMode;
+use crate::io::{Identity, OpenMode};
 
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const DIRECTORY_MODE: Mode = Mode::RWXU;
+
+/// Whether others can read a file that is locked: locks are advice.
+pub(in crate::io) const LOCKS_LET_READ: bool = true;
 
 /// The unit in which systems count the space that a file takes up.
 const BLOCK_BYTES: u64 = 512;
@@ -60,6 +63,28 @@ impl Directory {
         Ok(self.open_at(name, OFlags::RDWR | OFlags::CREATE)?.into())
     }
 
+    /// Opens a file that is there, to be locked and kept open. Some network file systems lock exclusively only
+    /// what is open for writing, which not every writer of a store may do with every file.
+    pub(in crate::io) fn open_to_keep(&self, name: &str) -> Result<File> {
+        match self.open_at(name, OFlags::RDWR) {
+            Ok(file) => Ok(file.into()),
+            Err(_) => Ok(self.open_at(name, OFlags::RDONLY)?.into()),
+        }
+    }
+
+    /// Opens the directory once more, as a file that has a lock of its own.
+    pub(in crate::io) fn open_itself(&self) -> Result<File> {
+        Ok(self.open_at(".", OFlags::RDONLY | OFlags::DIRECTORY)?.into())
+    }
+
+    pub(in crate::io) fn identity(&self) -> Result<Identity> {
+        Ok(identity_in(&rustix::fs::fstat(&self.0)?))
+    }
+
+    pub(in crate::io) fn identity_of(&self, name: &str) -> Result<Identity> {
+        Ok(identity_in(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
     /// Opens a name. It does not wait, as opening a pipe would, which is no file of a store anyway.
     fn open_at(&self, name: &str, flags: OFlags) -> Result<OwnedFd> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -68,6 +93,37 @@ impl Directory {
 
     pub(in crate::io) fn rename(&self, from: &str, to: &str) -> Result<()> {
         Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
+    }
+
+    /// Renames to a name that is free, with one call where the system has it, else by a second link.
+    pub(in crate::io) fn rename_new(&self, from: &str, to: &str) -> Result<()> {
+        match self.rename_no_replace(from, to) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            outcome => return Ok(outcome?),
+        }
+        match rustix::fs::linkat(&self.0, from, &self.0, to, AtFlags::empty()) {
+            Ok(()) => self.remove(from),
+            // A file system without hard links: the lock alone keeps others away between the two calls.
+            Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::MLINK) => {
+                match self.identity_of(to) {
+                    Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+                    Err(error) if error.kind() == ErrorKind::NotFound => self.rename(from, to),
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    fn rename_no_replace(&self, from: &str, to: &str) -> rustix::io::Result<()> {
+        let flags = rustix::fs::RenameFlags::NOREPLACE;
+        rustix::fs::renameat_with(&self.0, from, &self.0, to, flags)
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+    fn rename_no_replace(&self, _from: &str, _to: &str) -> rustix::io::Result<()> {
+        Err(Errno::NOSYS)
     }
 
     pub(in crate::io) fn remove(&self, name: &str) -> Result<()> {
@@ -93,6 +149,23 @@ pub(in crate::io) fn is_same(one: &Path, other: &Path) -> Result<bool> {
 /// Makes a directory for its owner only.
 pub(in crate::io) fn make_directory(path: &Path) -> Result<()> {
     Ok(rustix::fs::mkdir(path, DIRECTORY_MODE)?)
+}
+
+pub(in crate::io) fn identity(file: &File) -> Result<Identity> {
+    Ok(identity_in(&rustix::fs::fstat(file)?))
+}
+
+#[expect(clippy::unnecessary_cast, reason = "systems have their numbers in different types")]
+fn identity_in(stat: &rustix::fs::Stat) -> Identity {
+    Identity { device: stat.st_dev as u64, number: stat.st_ino as u64 }
+}
+
+/// Returns whether an error of locking says that the file system has no such lock: network file systems may
+/// have none for directories, or for what is open for reading only.
+pub(in crate::io) fn is_no_lock(error: &Error) -> bool {
+    let none = [Errno::BADF, Errno::INVAL, Errno::NOLCK, Errno::NOSYS, Errno::NOTSUP];
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    error.kind() == ErrorKind::Unsupported || errno.is_some_and(|errno| none.contains(&errno))
 }
 
 pub(in crate::io) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> Result<usize> {

@@ -5,10 +5,22 @@ use std::io::{Error, ErrorKind, Result};
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::io::OpenMode;
+use crate::io::{Identity, OpenMode};
 
 /// Opens a symbolic link itself, which is then refused as no regular file.
 const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
+
+/// Lets a directory be opened as a file.
+const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+
+/// Lets others read and write a file, and not remove or rename it, as long as it is open.
+const SHARE_BUT_KEEP: u32 = 0x1 | 0x2;
+
+/// Whether others can read a file that is locked: here they cannot, so what they read is only kept open.
+pub(in crate::io) const LOCKS_LET_READ: bool = false;
+
+/// What stands for every file: the names of those that count lead nowhere else as long as they are open.
+const ANY: Identity = Identity { device: 0, number: 0 };
 
 /// A directory that was there when it was opened.
 #[derive(Debug)]
@@ -46,7 +58,29 @@ impl Directory {
     }
 
     pub(in crate::io) fn open_lock_file(&self, name: &str) -> Result<File> {
-        self.open_with(name, OpenOptions::new().read(true).write(true).create(true))
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).share_mode(SHARE_BUT_KEEP);
+        self.open_with(name, &mut options)
+    }
+
+    /// Opens a file that is there, such that it is neither removed nor renamed.
+    pub(in crate::io) fn open_to_keep(&self, name: &str) -> Result<File> {
+        self.open_with(name, OpenOptions::new().read(true).share_mode(SHARE_BUT_KEEP))
+    }
+
+    /// Opens the directory as a file. It cannot be removed or renamed as long as a file in it is open.
+    pub(in crate::io) fn open_itself(&self) -> Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).share_mode(SHARE_BUT_KEEP);
+        options.custom_flags(FILE_FLAG_BACKUP_SEMANTICS).open(&self.0)
+    }
+
+    pub(in crate::io) fn identity(&self) -> Result<Identity> {
+        Ok(ANY)
+    }
+
+    pub(in crate::io) fn identity_of(&self, name: &str) -> Result<Identity> {
+        fs::symlink_metadata(self.0.join(name)).map(|_| ANY)
     }
 
     fn open_with(&self, name: &str, options: &mut OpenOptions) -> Result<File> {
@@ -55,6 +89,12 @@ impl Directory {
 
     pub(in crate::io) fn rename(&self, from: &str, to: &str) -> Result<()> {
         fs::rename(self.0.join(from), self.0.join(to))
+    }
+
+    /// Renames to a name that is free: by a second link, which never replaces.
+    pub(in crate::io) fn rename_new(&self, from: &str, to: &str) -> Result<()> {
+        fs::hard_link(self.0.join(from), self.0.join(to))?;
+        fs::remove_file(self.0.join(from))
     }
 
     pub(in crate::io) fn remove(&self, name: &str) -> Result<()> {
@@ -75,6 +115,15 @@ pub(in crate::io) fn is_same(one: &Path, other: &Path) -> Result<bool> {
 /// Makes a directory with the access that its parent passes on.
 pub(in crate::io) fn make_directory(path: &Path) -> Result<()> {
     fs::create_dir(path)
+}
+
+pub(in crate::io) fn identity(_file: &File) -> Result<Identity> {
+    Ok(ANY)
+}
+
+/// Returns whether an error of locking says that the file system has no such lock.
+pub(in crate::io) fn is_no_lock(error: &Error) -> bool {
+    error.kind() == ErrorKind::Unsupported
 }
 
 pub(in crate::io) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> Result<usize> {

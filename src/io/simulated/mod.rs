@@ -24,9 +24,11 @@
     reason = "a simulation fails by panicking, and runs where numbers are of 64 bits"
 )]
 
+mod call;
 mod contents;
 mod crash;
 mod files;
+mod locks;
 
 use std::collections::BTreeSet;
 use std::io::{Error, ErrorKind, Result};
@@ -36,54 +38,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
+pub use call::{Call, Failure};
 pub use crash::Crash;
 
-use crate::io::{Disk, DiskFile, MakeDirectory, OpenMode, advanced, check_name};
+use crate::io::{Disk, DiskFile, Guard, Identity, MakeDirectory, OpenMode, advanced, check_name};
 use files::{Change, Entry, Files, NameChange};
-
-/// A call that changes something, or makes a change durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Call {
-    /// Bytes are written.
-    Write,
-    /// A file gets a length.
-    SetLen,
-    /// Space is reserved.
-    Allocate,
-    /// Space is given back.
-    GiveBack,
-    /// A file is synced.
-    Sync,
-    /// A range is written out.
-    WriteOut,
-    /// A range is begun to be written out.
-    BeginWriteOut,
-    /// A file is made.
-    Create,
-    /// A file is renamed.
-    Rename,
-    /// A file is removed.
-    Remove,
-    /// A directory is made.
-    MakeDirectory,
-    /// A directory is synced.
-    SyncDirectory,
-    /// The file of a lock is made.
-    Lock,
-}
-
-/// A failure to come.
-#[derive(Debug, Clone, Copy)]
-pub struct Failure {
-    /// How many calls that change something it waits for, that which fails included.
-    pub after: u64,
-    /// How many calls fail then.
-    pub calls: u64,
-    /// What the caller is told.
-    pub kind: ErrorKind,
-    /// Whether a write that fails has written its first half.
-    pub is_partial: bool,
-}
+use locks::{SimulatedLock, identity_of};
 
 /// What the disk held after a call.
 #[derive(Debug, Clone)]
@@ -109,13 +69,6 @@ pub(crate) struct SimulatedFile {
     machine: Arc<Mutex<Machine>>,
     file: usize,
     mode: OpenMode,
-}
-
-/// A lock on a file of a simulated disk.
-#[derive(Debug)]
-pub(crate) struct SimulatedLock {
-    machine: Arc<Mutex<Machine>>,
-    name: (usize, String),
 }
 
 /// A disk and who uses it.
@@ -437,6 +390,14 @@ impl Disk for SimulatedDisk {
         })
     }
 
+    fn rename_new(&self, from: &str, to: &str) -> Result<()> {
+        let is_taken = self.machine.lock().find(self.directory, to).is_ok();
+        match is_taken {
+            true => Err(ErrorKind::AlreadyExists.into()),
+            false => self.rename(from, to),
+        }
+    }
+
     fn remove(&self, name: &str) -> Result<()> {
         check_name(name)?;
         let mut machine = self.machine.lock();
@@ -455,17 +416,35 @@ impl Disk for SimulatedDisk {
     fn lock(&self, name: &str) -> Result<SimulatedLock> {
         check_name(name)?;
         let mut machine = self.machine.lock();
-        match machine.find_file(self.directory, name) {
+        let file = match machine.find_file(self.directory, name) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                machine.create(Call::Lock, self.directory, name)?;
+                machine.create(Call::Lock, self.directory, name)?
             }
-            found => _ = found?,
-        }
-        let name = (self.directory, name.to_owned());
-        match machine.locked.insert(name.clone()) {
-            true => Ok(SimulatedLock { machine: Arc::clone(&self.machine), name }),
-            false => Err(ErrorKind::WouldBlock.into()),
-        }
+            found => found?,
+        };
+        self.take_lock(&mut machine, name, Entry::File(file))
+    }
+
+    fn lock_existing(&self, name: &str) -> Result<SimulatedLock> {
+        let mut machine = self.machine.lock();
+        let file = machine.find_file(self.directory, name)?;
+        self.take_lock(&mut machine, name, Entry::File(file))
+    }
+
+    fn lock_directory(&self) -> Result<SimulatedLock> {
+        self.take_lock(&mut self.machine.lock(), ".", Entry::Directory(self.directory))
+    }
+
+    fn identity(&self) -> Result<Identity> {
+        Ok(identity_of(Entry::Directory(self.directory)))
+    }
+
+    fn identity_of(&self, name: &str) -> Result<Identity> {
+        self.machine.lock().find(self.directory, name).map(identity_of)
+    }
+
+    fn guarded(self, _guard: Arc<dyn Guard>) -> Self {
+        self
     }
 }
 
@@ -475,12 +454,6 @@ impl Machine {
             Arc::make_mut(&mut machine.files.directories[directory]).sync();
             Ok(())
         })
-    }
-}
-
-impl Drop for SimulatedLock {
-    fn drop(&mut self) {
-        self.machine.lock().locked.remove(&self.name);
     }
 }
 
@@ -520,6 +493,10 @@ impl SimulatedFile {
 impl DiskFile for SimulatedFile {
     fn len(&self) -> Result<u64> {
         Ok(self.machine().files.files[self.file].live.len() as u64)
+    }
+
+    fn identity(&self) -> Result<Identity> {
+        Ok(identity_of(Entry::File(self.file)))
     }
 
     fn allocated_bytes(&self) -> Result<u64> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::engine::sync::point;
-use crate::io::{Disk, DiskFile, MakeDirectory, MemoryDisk, OpenMode};
+use crate::io::{Disk, DiskFile, Guard, Identity, MakeDirectory, MemoryDisk, OpenMode};
 
 /// What every payload begins with; the event's number in eight digits follows.
 pub(super) const MARK: &[u8] = b"event no. ";
@@ -126,6 +126,10 @@ impl Disk for Watched {
         self.disk.rename(from, to)
     }
 
+    fn rename_new(&self, from: &str, to: &str) -> Result<()> {
+        self.disk.rename_new(from, to)
+    }
+
     fn remove(&self, name: &str) -> Result<()> {
         self.disk.remove(name)
     }
@@ -137,11 +141,35 @@ impl Disk for Watched {
     fn lock(&self, name: &str) -> Result<Self::Lock> {
         self.disk.lock(name)
     }
+
+    fn lock_existing(&self, name: &str) -> Result<Self::Lock> {
+        self.disk.lock_existing(name)
+    }
+
+    fn lock_directory(&self) -> Result<Self::Lock> {
+        self.disk.lock_directory()
+    }
+
+    fn identity(&self) -> Result<Identity> {
+        self.disk.identity()
+    }
+
+    fn identity_of(&self, name: &str) -> Result<Identity> {
+        self.disk.identity_of(name)
+    }
+
+    fn guarded(self, _guard: Arc<dyn Guard>) -> Self {
+        self
+    }
 }
 
 impl DiskFile for WatchedFile {
     fn len(&self) -> Result<u64> {
         self.file.len()
+    }
+
+    fn identity(&self) -> Result<Identity> {
+        self.file.identity()
     }
 
     fn allocated_bytes(&self) -> Result<u64> {
