@@ -305,8 +305,9 @@ impl FileStore {
     /// What the store can tell twice, its identity and the headers of segments, is written anew; the
     /// bytes that stood there are kept in its directory `cut`. For all else the log stays as it is: what
     /// does not verify is listed in the file `LOST`, and from then on reading and writing pass over it.
-    /// Positions that are lost are never given out again. A commit of which a byte is damaged is given
-    /// up whole.
+    /// Positions that are lost are never given out again. Only events that do not verify are given up: of
+    /// a commit that had been durable, the others stay. A commit that may never have been acknowledged is
+    /// kept whole or not at all.
     ///
     /// A stream whose lost events have later ones behind them keeps its version. Where its last events
     /// are lost nobody knows how many they were: it goes on with the version of the last one that is

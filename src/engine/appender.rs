@@ -129,11 +129,11 @@ impl Tally {
         self.frames_crc.update(&crc.to_le_bytes());
     }
 
-    /// Counts positions that are lost in the segment, so that its first position and its count of
-    /// events still lead to the next position.
-    pub(crate) fn lose(&mut self, first_lost: GlobalPosition, count: u64) {
+    /// Counts positions of the segment that are in no frame that verifies, lost or not, so that its first
+    /// position and its count of events still lead to the next position.
+    pub(crate) fn pass(&mut self, first: GlobalPosition, count: u64) {
         if self.event_count == 0 && count > 0 {
-            self.first_position = first_lost;
+            self.first_position = first;
         }
         self.event_count = self.event_count.saturating_add(count);
     }
@@ -152,7 +152,7 @@ impl Tally {
     }
 }
 
-/// A frame that the log ends with.
+/// A frame that the log ends with, or the last event of one whose header is lost.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LastFrame {
     pub(crate) location: Location,

@@ -83,7 +83,7 @@ impl Holes {
         from: Location,
     ) -> impl Iterator<Item = &Hole> + use<'_> {
         let is_there = move |hole: &&Hole| {
-            hole.kind == HoleKind::Part && hole.first_segment == number && hole.start >= from
+            hole.kind.is_part() && hole.first_segment == number && hole.start >= from
         };
         self.0.iter().filter(is_there)
     }
@@ -93,12 +93,17 @@ impl Holes {
         self.0.iter().filter(|hole| hole.kind == HoleKind::Segments)
     }
 
-    /// Returns the location behind the holes that begin at a location; the location itself where none
-    /// does.
-    pub(crate) fn behind(&self, location: Location) -> Location {
-        let first = self.0.partition_point(|hole| hole.start < location);
-        let holes = self.0.get(first..).unwrap_or_default();
-        holes.iter().fold(location, |at, hole| if hole.start == at { hole.end } else { at })
+    /// Returns whether a hole begins at a location.
+    pub(crate) fn begin_at(&self, location: Location) -> bool {
+        self.0.binary_search_by_key(&location, |hole| hole.start).is_ok()
+    }
+
+    /// Returns whether a hole holds the byte at a location.
+    pub(crate) fn hold(&self, location: Location) -> bool {
+        let behind = self.0.partition_point(|hole| hole.start <= location);
+        let before = self.0.get(..behind).unwrap_or_default();
+        let last = before.iter().rev().find(|hole| hole.start < hole.end);
+        last.is_some_and(|hole| location < hole.end)
     }
 
     /// Returns the hole in which a position is lost.
@@ -157,7 +162,9 @@ impl Holes {
 
 fn described(hole: &Hole) -> String {
     let what = match (hole.kind, hole.last_segment - hole.first_segment) {
-        (HoleKind::Part, _) => format!("{} bytes", hole.end.distance_from(hole.start)),
+        (HoleKind::Part | HoleKind::PartOfFrame, _) => {
+            format!("{} bytes", hole.end.distance_from(hole.start))
+        }
         (HoleKind::Segments, 0) => "the segment".to_owned(),
         (HoleKind::Segments, more) => format!("the segment and the {more} after it"),
     };

@@ -31,7 +31,8 @@ pub(crate) fn open<D: Disk>(
 ) -> Result<(Arc<Index<D>>, Vec<Damage>)> {
     let disk = runs_directory(&directory.root, access)?;
     let log = directory.log.clone();
-    let is_current = |resume: &Resume, look| has_frame(&log, access, resume, look);
+    let holes = &directory.holes;
+    let is_current = |resume: &Resume, look| has_frame(&log, holes, access, resume, look);
     let store_id = directory.identity.store_id;
     let index = Index::open(disk, access, store_id, table_events_max, &is_current)?;
     let hasher = TermHasher::new(directory.identity.hash_key);
@@ -50,8 +51,14 @@ pub(crate) fn open<D: Disk>(
 
 /// Returns whether the log has the frame behind which a run ends. A reader goes by the log where that can
 /// not be read; a writer stops.
-fn has_frame(log: &impl Disk, access: Access, resume: &Resume, look: Look) -> Result<bool> {
-    match settling::has_frame(log, resume, look) {
+fn has_frame(
+    log: &impl Disk,
+    holes: &Holes,
+    access: Access,
+    resume: &Resume,
+    look: Look,
+) -> Result<bool> {
+    match settling::has_frame(log, holes, resume, look) {
         Err(Error::Read { .. }) if access == Access::Read => Ok(false),
         answer => answer,
     }
@@ -60,7 +67,8 @@ fn has_frame(log: &impl Disk, access: Access, resume: &Resume, look: Look) -> Re
 /// Opens the runs of a store to be checked against its log.
 pub(crate) fn check<D: Disk>(directory: &Directory<D>) -> Result<Option<RunCheck<D>>> {
     let log = directory.log.clone();
-    let is_current = |resume: &Resume, look| has_frame(&log, Access::Read, resume, look);
+    let holes = &directory.holes;
+    let is_current = |resume: &Resume, look| has_frame(&log, holes, Access::Read, resume, look);
     let store_id = directory.identity.store_id;
     let disk = runs_directory(&directory.root, Access::Read)?;
     disk.map(|disk| RunCheck::open(&disk, store_id, &is_current)).transpose()
@@ -161,7 +169,7 @@ impl<D: Disk> LogSource for LogFrames<D> {
             from,
             last: Some(last),
             holes: &self.holes,
-            mended: (self.access == Access::Read).then_some(&NONE_MENDED),
+            mended: (self.access == Access::Read).then_some(NONE_MENDED),
         };
         let walked = recovery::walk(&route, &mut |frame, resume| {
             let (places, terms) = events_of(&self.hasher, frame)?;

@@ -15,10 +15,12 @@
 mod ahead;
 mod appender;
 mod background;
+mod broken;
 #[cfg(any(test, feature = "testing"))]
 mod by_hand;
 mod candidates;
 mod commit_queue;
+mod damaged_part;
 mod directory;
 mod finding;
 mod found;
@@ -364,7 +366,7 @@ fn walk<D: Disk>(
         from: index.resume(),
         last: None,
         holes: &directory.holes,
-        mended: (mode == OpenMode::Read).then_some(&NONE_MENDED),
+        mended: (mode == OpenMode::Read).then_some(NONE_MENDED),
     };
     recovery::walk(&route, &mut |frame, resume| indexing::add_frame(index, &hasher, frame, resume))
 }

@@ -68,6 +68,15 @@ impl OpenDamage {
         expected: GlobalPosition,
     ) {
         self.damage.push(Damage { first_lost: Some(expected), first_good_after: None, ..damage });
+        self.begin_gap(extent, expected);
+    }
+
+    /// As [`begin`](Self::begin), of damage that is told elsewhere.
+    pub(crate) fn begin_gap<F: DiskFile>(
+        &mut self,
+        extent: Extent<'_, F>,
+        expected: GlobalPosition,
+    ) {
         let gap = self.gap(extent, expected);
         match self.gaps.last_mut() {
             Some(last) if last.hole.kind == gap.hole.kind && last.goes_on_in(&gap) => {
@@ -123,7 +132,7 @@ impl OpenDamage {
             gap.hole.next = next.max(gap.hole.first_lost);
             next = gap.hole.first_lost;
             if let Some((_, location)) = good
-                && gap.hole.kind == HoleKind::Part
+                && gap.hole.kind.is_part()
             {
                 gap.hole.end = gap.hole.end.min(location);
             }

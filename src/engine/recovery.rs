@@ -21,6 +21,7 @@
 //! | M | frames that verify and do not continue the log: older ones as in I, others as in J | |
 //! | N | a file that is shorter than its header says | damage; of a spare a note: it is set aside |
 //! | O | a place that a repair has given up | a hole: nothing in it is looked at |
+//! | P | damage as in F or J, and events in it verify | damage of the other events only |
 //!
 //! Only a later frame whose `durable_upto` lies behind the place proves that what stood there had
 //! been durable; a valid frame behind a bad one also occurs in legal states after a crash.
@@ -29,14 +30,15 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::appender::{LastFrame, Tally};
+use super::broken::{Broken, EVERYTHING, UNREADABLE, damage, reason};
 use super::finding::Finding;
 use super::open_damage::{Extent, OpenDamage};
 use super::opening::{Opened, Opening, missing};
 use super::route::{Cut, Route, Walked};
 use crate::bugs::{self, Bug};
 use crate::error::{Damage, Error, Result};
-use crate::format::{Fault, Footer, Frame, FrameKind, Hole, Location, Resume};
-use crate::io::{Disk, DiskFile, OpenMode};
+use crate::format::{Footer, Frame, FrameKind, Hole, HoleKind, Location, Resume};
+use crate::io::{Disk, OpenMode};
 use crate::position::GlobalPosition;
 use crate::segment::{Scan, Scanned, Segment};
 
@@ -52,12 +54,12 @@ pub(crate) fn walk<D: Disk>(route: &Route<'_, D>, sink: Sink<'_>) -> Result<Walk
     Ok(walk.walked)
 }
 
-struct Walk<'a, D: Disk> {
-    route: &'a Route<'a, D>,
+pub(super) struct Walk<'a, D: Disk> {
+    pub(super) route: &'a Route<'a, D>,
     sink: Sink<'a>,
-    walked: Walked<D>,
+    pub(super) walked: Walked<D>,
     /// Damage behind which no good frame has been seen yet.
-    open: OpenDamage,
+    pub(super) open: OpenDamage,
 }
 
 impl<D: Disk> Walk<'_, D> {
@@ -115,7 +117,7 @@ impl<D: Disk> Walk<'_, D> {
     }
 
     /// Tells whether everything that is wanted has been walked.
-    fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.route.last.is_some_and(|last| last < self.walked.next_position)
     }
 
@@ -185,7 +187,11 @@ impl<D: Disk> Walk<'_, D> {
             self.walked.segments.push(Arc::new(segment));
             return Ok(());
         }
-        let follows_end = self.walked.segments.last().is_some_and(|last| last.footer().is_none());
+        // What was passed over is not looked at for its missing footer either: the index has its events.
+        let was_passed_over =
+            self.route.from.as_ref().is_some_and(|it| header.number == it.segment);
+        let follows_end = !was_passed_over
+            && self.walked.segments.last().is_some_and(|last| last.footer().is_none());
         if follows_end && self.is_spare(&segment)? {
             if segment.cut_short_at().is_none() {
                 self.walked.spare.get_or_insert(segment);
@@ -193,7 +199,7 @@ impl<D: Disk> Walk<'_, D> {
             return Ok(());
         }
         if follows_end && !self.go_on_before()? {
-            self.seal_before();
+            self.seal_before()?;
         }
         self.walked.tally = Tally::new();
         let mut scan = self.begin_scan(&segment);
@@ -223,10 +229,12 @@ impl<D: Disk> Walk<'_, D> {
     ) -> Result<Rest> {
         let number = segment.header().number;
         let from = segment.location(scan.offset());
-        for hole in self.route.holes.in_segment(number, from) {
+        let mut holes = self.route.holes.in_segment(number, from).peekable();
+        while let Some(hole) = holes.next() {
             let end = segment.offset(hole.start);
             scan.end_at(end);
-            self.walk_frames(segment, scan, Some(end))?;
+            let sealed = Sealed { end, next: hole.first_lost, is_counted: false };
+            self.walk_frames(segment, scan, Some(sealed))?;
             if self.is_done() {
                 return Ok(Rest::Taken);
             }
@@ -242,6 +250,13 @@ impl<D: Disk> Walk<'_, D> {
             }
             scan.go_back_to(segment.offset(hole.end));
             scan.end_at(segment.header().size);
+            if hole.kind == HoleKind::PartOfFrame {
+                // Nothing of the next hole is read, not even on the way.
+                if let Some(next) = holes.peek() {
+                    scan.end_at(segment.offset(next.start));
+                }
+                self.walk_events(segment, scan)?;
+            }
         }
         Ok(Rest::Open)
     }
@@ -249,7 +264,7 @@ impl<D: Disk> Walk<'_, D> {
     fn pass_hole(&mut self, hole: &Hole) {
         self.close_damage(Some((hole.first_lost, hole.start)));
         let walked = &mut self.walked;
-        walked.tally.lose(hole.first_lost, hole.lost_count());
+        walked.tally.pass(hole.first_lost, hole.lost_count());
         walked.next_position = walked.next_position.max(hole.next);
         // What stood before it had been durable, or is gone with it.
         walked.durable_upto = walked.durable_upto.max(hole.end);
@@ -298,23 +313,35 @@ impl<D: Disk> Walk<'_, D> {
     fn go_on_before(&mut self) -> Result<bool> {
         let Some(last) = self.walked.segments.last().map(Arc::clone) else { return Ok(false) };
         let Some(Ok(footer)) = last.read_footer()? else { return Ok(false) };
-        let end = self.walked.offset;
-        self.walked.cuts.retain(|cut| cut.segment != last.header().number);
-        self.walked.notes.retain(|note| note.file != *last.path() || note.offset < end);
+        self.forget_cuts(&last);
         let mut scan = Scan::new(&last);
-        scan.go_back_to(end);
+        scan.go_back_to(self.walked.offset);
         self.walk_sealed(&last, &mut scan, footer)?;
         Ok(true)
     }
 
-    /// Takes the segment where the log seemed to end for sealed, since the next one is in use.
-    fn seal_before(&mut self) {
-        let Some(last) = self.walked.segments.last().map(Arc::clone) else { return };
-        let end = self.walked.offset;
+    /// Takes the segment where the log seemed to end for sealed, since the next one is in use: everything
+    /// in it had been durable.
+    fn seal_before(&mut self) -> Result<()> {
+        let Some(last) = self.walked.segments.last().map(Arc::clone) else { return Ok(()) };
+        self.forget_cuts(&last);
+        let mut scan = Scan::new(&last);
+        scan.go_back_to(self.walked.offset);
+        let (end, next) = (last.frames_end(), GlobalPosition::MAX);
+        self.walk_frames(&last, &mut scan, Some(Sealed { end, next, is_counted: false }))?;
+        let end = scan.offset();
         self.seal_at(&last, end);
         let offset = last.header().footer_offset();
         let damage = damage(&last, offset, "footer: it is missing, though the log goes on");
         self.begin_damage(damage, Extent::Behind(&last, end));
+        Ok(())
+    }
+
+    /// Forgets what was to be cut of a segment behind which the log goes on.
+    fn forget_cuts(&mut self, segment: &Segment<D::File>) {
+        let end = self.walked.offset;
+        self.walked.cuts.retain(|cut| cut.segment != segment.header().number);
+        self.walked.notes.retain(|note| note.file != *segment.path() || note.offset < end);
     }
 
     fn walk_sealed(
@@ -324,7 +351,11 @@ impl<D: Disk> Walk<'_, D> {
         footer: Footer,
     ) -> Result<()> {
         let damage_before = self.damage_count();
-        self.walk_frames(segment, scan, Some(footer.end))?;
+        let next = match footer.event_count {
+            0 => self.walked.next_position,
+            count => footer.first_position.advanced_by(count),
+        };
+        self.walk_frames(segment, scan, Some(Sealed { end: footer.end, next, is_counted: true }))?;
         if self.is_done() {
             return Ok(());
         }
@@ -414,11 +445,11 @@ impl<D: Disk> Walk<'_, D> {
         &mut self,
         segment: &Segment<D::File>,
         scan: &mut Scan<'_, D::File>,
-        sealed_end: Option<u64>,
+        sealed: Option<Sealed>,
     ) -> Result<Option<u64>> {
         loop {
             let offset = scan.offset();
-            if self.is_done() || sealed_end.is_some_and(|end| offset >= end) {
+            if self.is_done() || sealed.is_some_and(|sealed| offset >= sealed.end) {
                 return Ok(None);
             }
             let scanned = scan.advance()?;
@@ -428,16 +459,23 @@ impl<D: Disk> Walk<'_, D> {
                 self.feed(segment, frame)?;
                 continue;
             }
-            let zeros_max = match sealed_end {
+            let zeros_max = match sealed {
                 Some(_) => u64::MAX,
                 None => self.route.depth.zeros_max_behind(&scanned),
             };
             let reason = reason(segment, scanned)?;
             scan.go_back_to(offset);
-            let is_sealed = sealed_end.is_some();
-            let Some(frame) = self.first_good_behind(segment, scan, is_sealed, zeros_max)? else {
+            let is_sealed = sealed.is_some();
+            let found = self.first_good_behind(segment, scan, is_sealed, zeros_max)?;
+            let Some((frame, durable)) = found else {
                 let behind_data = scan.offset();
                 scan.go_back_to(offset);
+                if let Some(Sealed { end, next, is_counted }) = sealed {
+                    let (range, durable, reason) = (offset..end, EVERYTHING, reason.as_str());
+                    let broken = Broken { range, next, durable, is_counted, reason };
+                    let has_events = self.pass_broken(segment, scan, &broken, zeros_max)?;
+                    scan.go_back_to(if has_events { end } else { offset });
+                }
                 return Ok(Some(behind_data));
             };
             // What had been durable before that frame was written stands there now, even if a writer
@@ -456,37 +494,16 @@ impl<D: Disk> Walk<'_, D> {
                 Some(_) => UNREADABLE,
                 None => reason.as_str(),
             };
-            let extent = Extent::Behind(segment, offset);
-            self.begin_damage(damage(segment, offset, reason), extent);
+            let (range, next) =
+                (offset..segment.offset(frame.location()), frame.header().first_position);
+            let broken = Broken { range, next, durable, is_counted: false, reason };
+            if !self.pass_broken(segment, scan, &broken, zeros_max)? {
+                let extent = Extent::Behind(segment, offset);
+                self.begin_damage(damage(segment, offset, reason), extent);
+            }
+            scan.go_back_to(behind);
             self.feed(segment, &frame)?;
         }
-    }
-
-    /// Returns the next frame that goes on with the log, if what stands at the scan's offset had been
-    /// durable: always in a sealed segment, else if a frame shows that it was written when it was.
-    /// Without one the scan is then behind the last byte that is not zero.
-    fn first_good_behind(
-        &self,
-        segment: &Segment<D::File>,
-        scan: &mut Scan<'_, D::File>,
-        is_sealed: bool,
-        zeros_max: u64,
-    ) -> Result<Option<Frame>> {
-        let offset = scan.offset();
-        let place = segment.location(offset);
-        if !is_sealed {
-            let is_evident = |frame: &Frame| {
-                frame.header().durable_upto > place || bugs::on(Bug::EvidenceFromAnyFrame)
-            };
-            let shows = |frame: &Frame| {
-                self.goes_on(frame) && is_evident(frame) && !bugs::on(Bug::EvidenceIgnored)
-            };
-            if scan.search(zeros_max, shows)?.is_none() {
-                return Ok(None);
-            }
-            scan.go_back_to(offset);
-        }
-        scan.search(zeros_max, |frame| self.goes_on(frame))
     }
 
     fn continues(&self, frame: &Frame) -> bool {
@@ -495,7 +512,7 @@ impl<D: Disk> Walk<'_, D> {
     }
 
     /// Tells whether a frame may come later in the log than the last one.
-    fn goes_on(&self, frame: &Frame) -> bool {
+    pub(super) fn goes_on(&self, frame: &Frame) -> bool {
         let header = frame.header();
         header.first_position >= self.walked.next_position
             && (header.epoch >= self.walked.epoch || bugs::on(Bug::EpochUnchecked))
@@ -504,11 +521,14 @@ impl<D: Disk> Walk<'_, D> {
 
     /// Takes a good frame. Whoever opens for writing refuses a damaged log, and is given nothing from
     /// behind damage: an index of it would hide the damage from the next opening.
-    fn feed(&mut self, segment: &Segment<D::File>, frame: &Frame) -> Result<()> {
+    pub(super) fn feed(&mut self, segment: &Segment<D::File>, frame: &Frame) -> Result<()> {
         let header = frame.header();
         self.close_damage(Some((header.first_position, frame.location())));
         let walked = &mut self.walked;
-        walked.tally.add(header.first_position, header.event_count.into(), header.crc);
+        match frame.is_whole() {
+            true => walked.tally.add(header.first_position, header.event_count.into(), header.crc),
+            false => walked.tally.pass(header.first_position, header.event_count.into()),
+        }
         walked.next_position = header.next_position();
         walked.epoch = header.epoch;
         walked.durable_upto = walked.durable_upto.max(header.durable_upto);
@@ -516,7 +536,7 @@ impl<D: Disk> Walk<'_, D> {
         walked.last_kind = Some(header.kind());
         walked.frames += 1;
         let last = LastFrame {
-            location: frame.location(),
+            location: frame.end_mark(),
             end: frame.location().plus(header.length.into()),
             crc: header.crc,
             next_position: header.next_position(),
@@ -532,7 +552,7 @@ impl<D: Disk> Walk<'_, D> {
         (self.sink)(frame, last.resume(segment.header().number, &self.walked.tally))
     }
 
-    fn begin_damage(&mut self, damage: Damage, extent: Extent<'_, D::File>) {
+    pub(super) fn begin_damage(&mut self, damage: Damage, extent: Extent<'_, D::File>) {
         self.open.begin(damage, extent, self.walked.next_position);
     }
 
@@ -544,6 +564,14 @@ impl<D: Disk> Walk<'_, D> {
     }
 }
 
+/// Where the frames of a part of a segment are known to end, and with which position next.
+#[derive(Debug, Clone, Copy)]
+struct Sealed {
+    end: u64,
+    next: GlobalPosition,
+    is_counted: bool,
+}
+
 /// What is left of a segment behind its holes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rest {
@@ -551,24 +579,4 @@ enum Rest {
     Open,
     /// Nothing that is to be walked.
     Taken,
-}
-
-const UNREADABLE: &str = "the device can not read it";
-
-/// Returns the damage at an offset of a segment; what is lost with it is not known yet.
-fn damage<F: DiskFile>(segment: &Segment<F>, offset: u64, reason: &str) -> Damage {
-    let (file, reason) = (segment.path().clone(), reason.to_owned());
-    Damage { file, offset, reason, first_lost: None, first_good_after: None }
-}
-
-/// Says why something is not the next frame; a frame of a newer format is an error at once.
-fn reason<F: DiskFile>(segment: &Segment<F>, scanned: Scanned) -> Result<String> {
-    match scanned {
-        Scanned::Frame(_) => Ok("frame: it does not continue the log".to_owned()),
-        Scanned::Blank => Ok("frame: zeros stand in its place".to_owned()),
-        Scanned::Fault(Fault::Newer { found, supported }) => {
-            Err(Error::Incompatible { file: segment.path().clone(), found, supported })
-        }
-        Scanned::Fault(fault) => Ok(format!("frame: {fault}")),
-    }
 }

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::broken::Keeps;
 use super::directory::{self, Before, INDEX, STORE};
 use super::finding::Finding;
 use super::holes::{Holes, LOST};
@@ -27,7 +28,7 @@ use super::known_end::{self, END, Known};
 use super::mending;
 use super::ownership::Hold;
 use super::recovery;
-use super::route::{Depth, Gap, Route, Walked};
+use super::route::{Depth, Gap, Mended, Route, Walked};
 use super::settling;
 use super::tail::CUT_DIRECTORY;
 use crate::clock::Clock;
@@ -191,14 +192,18 @@ impl<'a, D: Disk> Planner<'a, D> {
     }
 
     fn plan(mut self) -> Result<Plan> {
-        let first = self.walk(&BTreeMap::new())?;
+        let first = self.walk(&BTreeMap::new(), Keeps::Events)?;
         let is_whole = |gap: &&Gap| gap.hole.kind == HoleKind::Segments;
         let damaged: Vec<_> = first.gaps.iter().filter(is_whole).map(numbers).collect();
         let headers = mending::headers(self.log, self.identity.store_id, &damaged, &self.old)?;
         let mut walked = match headers.is_empty() {
             true => first,
-            false => self.walk(&headers)?,
+            false => self.walk(&headers, Keeps::Events)?,
         };
+        if walked.gaps.len() + self.old.iter().count() > HOLES_MAX {
+            // Fewer holes take more.
+            walked = self.walk(&headers, Keeps::Nothing)?;
+        }
         if let (0, Some(damage)) = (walked.frames, walked.damage.first()) {
             let reason = format!("{}; nothing of the log is left to go by", damage.reason);
             return Err(Damage { reason, ..damage.clone() }.into());
@@ -238,7 +243,7 @@ impl<'a, D: Disk> Planner<'a, D> {
     }
 
     /// Walks the whole log as it would be with these headers.
-    fn walk(&self, headers: &BTreeMap<u64, SegmentHeader>) -> Result<Walked<D>> {
+    fn walk(&self, headers: &BTreeMap<u64, SegmentHeader>, keeps: Keeps) -> Result<Walked<D>> {
         let route = Route {
             disk: self.log,
             store_id: self.identity.store_id,
@@ -247,7 +252,7 @@ impl<'a, D: Disk> Planner<'a, D> {
             from: None,
             last: None,
             holes: &self.old,
-            mended: Some(headers),
+            mended: Some(Mended { headers, keeps }),
         };
         recovery::walk(&route, &mut |_, _| Ok(()))
     }
@@ -302,7 +307,7 @@ impl<'a, D: Disk> Planner<'a, D> {
     /// lets whole segments end behind their files. The length of a file tells nothing: it may have been
     /// cut short.
     fn bytes_of(&self, hole: &mut Hole) -> Result<u64> {
-        if hole.kind == HoleKind::Part {
+        if hole.kind.is_part() {
             return Ok(hole.end.distance_from(hole.start));
         }
         let mut there = 0;
@@ -327,8 +332,17 @@ impl<'a, D: Disk> Planner<'a, D> {
     fn describe(&self, gaps: &[Gap], walked: &Walked<D>) -> Vec<Finding> {
         let describe = |gap: &Gap| {
             let file = self.log.path().join(segment::name(gap.hole.first_segment));
-            let own = walked.damage.iter().find(|damage| damage.file == file);
-            let damage = own.cloned().unwrap_or_else(|| Damage {
+            let own = || walked.damage.iter().filter(|damage| damage.file == file);
+            let numbered = walked.segments.iter().rev();
+            let offset = numbered.map(|segment| segment.header()).find_map(|header| {
+                (header.number == gap.hole.first_segment)
+                    .then(|| gap.hole.start.distance_from(header.base))
+            });
+            let exact = own().find(|damage| Some(damage.offset) == offset);
+            if exact.is_none() && gap.is_aside() {
+                return None;
+            }
+            let damage = exact.or_else(|| own().next()).cloned().unwrap_or_else(|| Damage {
                 file,
                 offset: 0,
                 reason: "it can not be read".to_owned(),
@@ -344,9 +358,9 @@ impl<'a, D: Disk> Planner<'a, D> {
             if !gap.is_bounded && !gap.is_counted {
                 finding.what += "; as many positions count as lost as there can have been";
             }
-            finding
+            Some(finding)
         };
-        gaps.iter().map(describe).collect()
+        gaps.iter().filter_map(describe).collect()
     }
 
     /// Returns all holes of the log: those of the repairs before that are not within new ones, and the

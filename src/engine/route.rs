@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::appender::{LastFrame, Tally};
+use super::broken::Keeps;
 use super::finding::Finding;
 use super::holes::Holes;
 use super::log::Segments;
@@ -92,10 +93,6 @@ pub(crate) struct Gap {
     pub(crate) is_bounded: bool,
 }
 
-/// No header in the place of another: for a walk that mends nothing and goes on behind places that can
-/// not be read.
-pub(crate) static NONE_MENDED: BTreeMap<u64, SegmentHeader> = BTreeMap::new();
-
 /// Which log is walked, and how.
 #[derive(Debug)]
 pub(crate) struct Route<'a, D> {
@@ -111,17 +108,38 @@ pub(crate) struct Route<'a, D> {
     /// What a repair has given up, and is passed over.
     pub(crate) holes: &'a Holes,
     /// Set when the walk goes on behind damage, to read what is left or to repair it: read errors are
-    /// damage then, and these headers stand for those that do not verify.
-    pub(crate) mended: Option<&'a BTreeMap<u64, SegmentHeader>>,
+    /// damage then.
+    pub(crate) mended: Option<Mended<'a>>,
 }
 
+/// How a walk that goes on behind damage looks at a log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mended<'a> {
+    /// Headers that stand for those that do not verify.
+    pub(crate) headers: &'a BTreeMap<u64, SegmentHeader>,
+    /// What is kept of commits that do not verify.
+    pub(crate) keeps: Keeps,
+}
+
+static NO_HEADERS: BTreeMap<u64, SegmentHeader> = BTreeMap::new();
+
+/// No header in the place of another: for a walk that mends nothing and goes on behind places that
+/// cannot be read.
+pub(crate) static NONE_MENDED: Mended<'static> =
+    Mended { headers: &NO_HEADERS, keeps: Keeps::Events };
+
 impl<D: Disk> Route<'_, D> {
+    /// Returns what the walk takes of commits that do not verify.
+    pub(crate) fn keeps(&self) -> Keeps {
+        self.mended.map_or(Keeps::Events, |mended| mended.keeps)
+    }
+
     /// Opens a segment as this walk is to read it.
     pub(crate) fn open(&self, number: u64) -> Result<Segment<D::File>> {
-        let Some(mended) = self.mended else {
+        let Some(mended) = &self.mended else {
             return Segment::open(self.disk, number, self.mode);
         };
-        let opened = match mended.get(&number) {
+        let opened = match mended.headers.get(&number) {
             Some(header) => Segment::open_with(self.disk, *header, self.mode),
             None => Segment::open(self.disk, number, self.mode),
         };
@@ -138,11 +156,17 @@ impl<D: Disk> Route<'_, D> {
 }
 
 impl Gap {
+    /// Returns whether the gap takes no position, and only lets what is lost in its frame be told from
+    /// the rest of it.
+    pub(crate) fn is_aside(&self) -> bool {
+        self.hole.kind == HoleKind::PartOfFrame && self.hole.lost_count() == 0
+    }
+
     /// Tells whether another gap, of the same kind, goes on where this one is.
     pub(crate) fn goes_on_in(&self, other: &Self) -> bool {
         let (last, first) = (self.hole.last_segment, other.hole.first_segment);
         match self.hole.kind {
-            HoleKind::Part => last == first,
+            HoleKind::Part | HoleKind::PartOfFrame => last == first,
             HoleKind::Segments => last + 1 == first,
         }
     }

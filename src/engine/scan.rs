@@ -43,11 +43,22 @@ struct Place<D: Disk> {
     event: Location,
     frame_end: Location,
     events_left: u64,
+    /// Whether nothing is known of its frame, so that what follows is found by the index.
+    is_alone: bool,
     /// What has been taken of the frame, from the event on.
     window: RecordedEvent,
 }
 
 impl<D: Disk> Place<D> {
+    /// Returns the place of the event at a position, of whose frame nothing is asked.
+    fn alone(reader: &Reader<D>, position: GlobalPosition) -> Result<Self> {
+        let event = reader.locate(position)?;
+        let segment = reader.log().existing_segment_at(event)?;
+        let length = aligned(segment.event_place(event)?.length as usize) as u64;
+        let (frame_end, window) = (event.plus(length), RecordedEvent::blank());
+        Ok(Self { segment, event, frame_end, events_left: 1, is_alone: true, window })
+    }
+
     /// Has the event at hand, verified, at the start of the window, and returns its bytes' number.
     #[inline(always)]
     fn verify_event(&mut self, window_bytes: &mut u64) -> Result<usize> {
@@ -113,6 +124,28 @@ impl<D: Disk> PositionScan<D> {
 
     #[inline(always)]
     fn verify_at_next(&mut self) -> Result<usize> {
+        match self.verify_following() {
+            Ok(length) => Ok(length),
+            Err(_) => self.verify_alone(),
+        }
+    }
+
+    /// Has the event of the next position at hand by the index alone. What failed may have been damage
+    /// elsewhere in its frame.
+    #[cold]
+    fn verify_alone(&mut self) -> Result<usize> {
+        let place = Place::alone(&self.reader, self.next)?;
+        let place = self.place.insert(place);
+        let length = place.verify_event(&mut self.window_bytes)?;
+        match EventPlace::read(place.window.shared()) {
+            Ok(own) if own.global_position == self.next => Ok(length),
+            _ => Err(self.reader.misplaced(place.event)),
+        }
+    }
+
+    /// Has the event of the next position at hand as what follows the one before in its frame.
+    #[inline(always)]
+    fn verify_following(&mut self) -> Result<usize> {
         let place = match &mut self.place {
             Some(place) if place.events_left > 0 => place,
             _ => {
@@ -131,42 +164,51 @@ impl<D: Disk> PositionScan<D> {
     fn next_place(&mut self) -> Result<Place<D>> {
         match self.place.take() {
             // What follows a frame may be what is damaged: then only the index knows what is good.
-            Some(place) if !self.reader.uncovered().is_damaged() => self.past_ended_frames(place),
+            Some(place) if !self.reader.uncovered().is_damaged() && !place.is_alone => {
+                self.past_ended_frames(place)
+            }
             _ => self.locate(),
         }
     }
 
     /// Finds the place of the next position by the index.
     fn locate(&self) -> Result<Place<D>> {
-        let location = self.reader.locate(self.next)?;
-        let segment = self.reader.log().existing_segment_at(location)?;
-        let event = segment.event_place(location)?;
-        let offset = segment.offset(location).checked_sub(event.frame_distance.into());
-        let offset = offset.ok_or_else(|| self.reader.misplaced(location))?;
+        let alone = Place::alone(&self.reader, self.next)?;
+        let Place { segment, event, .. } = &alone;
+        let place = segment.event_place(*event)?;
+        let offset = segment.offset(*event).checked_sub(place.frame_distance.into());
+        let offset = offset.ok_or_else(|| self.reader.misplaced(*event))?;
         let frame = segment.location(offset);
+        if self.reader.holes().hold(frame) {
+            return Ok(alone);
+        }
         let header = segment.frame_header(frame)?;
-        match u64::from(header.event_count).checked_sub(event.index.into()) {
-            None | Some(0) => Err(self.reader.misplaced(location)),
-            Some(events_left) => Ok(Place {
-                event: location,
-                frame_end: frame.plus(header.length.into()),
-                window: RecordedEvent::blank(),
-                events_left,
-                segment,
-            }),
+        match u64::from(header.event_count).checked_sub(place.index.into()) {
+            None | Some(0) => Err(self.reader.misplaced(*event)),
+            Some(events_left) => {
+                let frame_end = frame.plus(header.length.into());
+                Ok(Place { frame_end, events_left, is_alone: false, ..alone })
+            }
         }
     }
 
-    /// Goes on to the next frame that has events, in the next segment where one ends.
+    /// Goes on to the next frame that has events, in the next segment where one ends. What follows a hole
+    /// may be in the middle of a frame: the index knows.
     fn past_ended_frames(&self, mut place: Place<D>) -> Result<Place<D>> {
         let holes = Arc::clone(self.reader.holes());
         while place.events_left == 0 {
-            let mut frame = holes.behind(place.frame_end);
+            let mut frame = place.frame_end;
+            if holes.begin_at(frame) {
+                return self.locate();
+            }
             let ended = place.segment.footer().map(|footer| place.segment.location(footer.end));
             if ended.is_some_and(|end| frame >= end) {
-                let base = holes.behind(place.segment.header().end());
+                let base = place.segment.header().end();
+                frame = base.plus(SEGMENT_HEADER_BYTES as u64);
+                if holes.begin_at(base) || holes.begin_at(frame) {
+                    return self.locate();
+                }
                 place.segment = self.reader.log().existing_segment_at(base)?;
-                frame = holes.behind(base.plus(SEGMENT_HEADER_BYTES as u64));
             }
             let is_empty = place
                 .segment

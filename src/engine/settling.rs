@@ -2,9 +2,10 @@
 
 use std::io::ErrorKind;
 
+use super::holes::Holes;
 use crate::bugs::{self, Bug};
 use crate::error::{Error, Result};
-use crate::format::{FrameHeader, Resume};
+use crate::format::{EventPlace, FrameHeader, Resume};
 use crate::index::Look;
 use crate::io::{Disk, DiskFile, OpenMode};
 use crate::segment::{self, Scan, Scanned, Segment};
@@ -13,7 +14,12 @@ use crate::segment::{self, Scan, Scanned, Segment};
 ///
 /// Its header alone tells it from every other frame; that all of it is sound is known after a look at
 /// the whole.
-pub(crate) fn has_frame(disk: &impl Disk, resume: &Resume, look: Look) -> Result<bool> {
+pub(crate) fn has_frame(
+    disk: &impl Disk,
+    holes: &Holes,
+    resume: &Resume,
+    look: Look,
+) -> Result<bool> {
     if bugs::on(Bug::StaleRunTaken) {
         return Ok(true);
     }
@@ -36,13 +42,22 @@ pub(crate) fn has_frame(disk: &impl Disk, resume: &Resume, look: Look) -> Result
             && header.next_position() == resume.next_position
             && resume.last_frame.plus(header.length.into()) == resume.end
     };
-    match look {
-        Look::Header => Ok(scan.header()?.is_some_and(|header| is_it(&header))),
+    let is_there = match look {
+        Look::Header => scan.header()?.is_some_and(|header| is_it(&header)),
         Look::Whole => match scan.advance()? {
-            Scanned::Frame(frame) => Ok(is_it(frame.header())),
-            Scanned::Blank | Scanned::Fault(_) => Ok(false),
+            Scanned::Frame(frame) => is_it(frame.header()),
+            Scanned::Blank | Scanned::Fault(_) => false,
         },
+    };
+    if is_there {
+        return Ok(true);
     }
+    // Of a frame that a repair has given up in part, the last event is named.
+    scan.go_back_to(segment.offset(resume.last_frame));
+    let is_last = |place: &EventPlace| place.global_position.next() == resume.next_position;
+    let Some(found) = scan.events(u64::MAX, resume.epoch, is_last)? else { return Ok(false) };
+    let is_given_up = holes.hold(segment.location(found.frame_offset));
+    Ok(is_given_up && is_it(found.events.header()))
 }
 
 /// How many segments a failed sync can concern: the one that was being sealed, the one after it, and

@@ -77,7 +77,7 @@ fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<(VerifyReport, Optio
             is_it && claimed.last_frame_crc == frame.header().crc
         });
         events += places.len() as u64;
-        commits += u64::from(frame.header().event_count > 0);
+        commits += u64::from(frame.header().event_count > 0 && frame.is_whole());
         Ok(())
     };
     settling::settle(&directory.log, OpenMode::Read)?;
@@ -89,7 +89,7 @@ fn verify_once<D: Disk>(directory: &Directory<D>) -> Result<(VerifyReport, Optio
         from: None,
         last: None,
         holes: &directory.holes,
-        mended: Some(&NONE_MENDED),
+        mended: Some(NONE_MENDED),
     };
     let mut walked = recovery::walk(&route, &mut count)?;
     known_end::hold(&mut walked, &known);

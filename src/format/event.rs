@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crc32fast::Hasher;
 use uuid::Uuid;
 
-use super::{Fault, HashOrder, Location, Signing};
+use super::{Fault, HashOrder, Location, Signing, aligned};
 use crate::bugs::{self, Bug};
 use crate::error::Result;
 #[cfg(any(test, feature = "testing"))]
@@ -50,6 +50,17 @@ impl EventPlace {
             global_position: GlobalPosition::new(EVENT_GLOBAL_POSITION.get(header)),
             recorded_at: Timestamp::from_micros(EVENT_RECORDED_AT.get_i64(header)),
         })
+    }
+}
+
+impl EventPlace {
+    /// Returns whether an event with this place comes right after another of the same frame.
+    pub(crate) fn follows(&self, before: &Self) -> bool {
+        let end = u64::from(before.frame_distance) + aligned(before.length as usize) as u64;
+        u64::from(self.frame_distance) == end
+            && self.index.checked_sub(1) == Some(before.index)
+            && self.global_position == before.global_position.next()
+            && self.recorded_at == before.recorded_at
     }
 }
 
@@ -97,7 +108,7 @@ pub(super) fn stamp(
 
 /// Tells whether the checksum of an event matches; `own` is the event without padding.
 #[inline(always)]
-pub(super) fn verifies(own: &[u8], signing: Signing, location: Location) -> bool {
+pub(crate) fn verifies(own: &[u8], signing: Signing, location: Location) -> bool {
     let crc = hash(own, signing.order());
     crc.is_some_and(|crc| crc ^ signing.signature(location) == EVENT_CRC.get_u32(own))
 }

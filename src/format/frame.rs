@@ -268,13 +268,17 @@ fn padded_length(own: &[u8]) -> Result<usize, Fault> {
     Ok(aligned(EventPlace::read(own)?.length as usize))
 }
 
-/// A frame that verifies, in shared bytes.
+/// A frame that verifies, in shared bytes; or events of one that does not, each of which verifies.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
     header: FrameHeader,
     bytes: Bytes,
     signing: Signing,
     location: Location,
+    /// Where the first event stands: behind the header, if there is one.
+    events_at: usize,
+    /// Where the last event stands, if there is no header.
+    last_event_at: usize,
 }
 
 impl Frame {
@@ -289,9 +293,60 @@ impl Frame {
             return Err(Fault::Short);
         }
         let bytes = bytes.slice(..header.length as usize);
-        let frame = Self { header, bytes, signing, location };
+        let (events_at, last_event_at) = (FRAME_HEADER.size, 0);
+        let frame = Self { header, bytes, signing, location, events_at, last_event_at };
         frame.verify_events()?;
         frame.check_flags().map(|()| frame)
+    }
+
+    /// Verifies events of one frame that stand side by side, the first at a location, and takes them as
+    /// if they were a frame without a header: with what they tell of theirs, the given epoch, and durable
+    /// up to their end.
+    pub(crate) fn of_events(
+        bytes: Bytes,
+        signing: Signing,
+        location: Location,
+        epoch: u32,
+    ) -> Result<Self, Fault> {
+        let first = EventPlace::read(&bytes)?;
+        let (mut count, mut last, mut at, mut last_event_at) = (0_u16, first, 0, 0);
+        while at < bytes.len() {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let place = EventPlace::read(rest)?;
+            let own = rest.get(..place.length as usize).ok_or(Fault::Short)?;
+            if at > 0 && !place.follows(&last) {
+                return Err(Fault::Invalid("place of an event"));
+            }
+            if !event::verifies(own, signing, location.plus(at as u64)) {
+                return Err(Fault::Checksum);
+            }
+            (last, last_event_at) = (place, at);
+            count = count.checked_add(1).ok_or(Fault::Invalid("event count"))?;
+            at += aligned(own.len());
+        }
+        let crc = event::crc_of(bytes.get(last_event_at..).unwrap_or_default());
+        let header = FrameHeader {
+            crc,
+            length: u32::try_from(bytes.len()).map_err(|_| Fault::Invalid("frame length"))?,
+            first_position: first.global_position,
+            durable_upto: location.plus(bytes.len() as u64),
+            recorded_at: first.recorded_at,
+            epoch,
+            event_count: count,
+            flags: 0,
+        };
+        Ok(Self { header, bytes, signing, location, events_at: 0, last_event_at })
+    }
+
+    /// Returns whether all of the frame verifies.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.events_at > 0
+    }
+
+    /// Returns the location of what tells where the frame ends: its header, or the last event where the
+    /// header is lost.
+    pub(crate) fn end_mark(&self) -> Location {
+        self.location.plus(self.last_event_at as u64)
     }
 
     /// Refuses flags that this version does not know: judged last, when they are known to be what was
@@ -374,17 +429,28 @@ impl Frame {
         &self.header
     }
 
-    /// Returns where the frame starts.
+    /// Returns where the frame starts, or the first event where the header is lost.
     pub(crate) fn location(&self) -> Location {
         self.location
+    }
+
+    /// Returns the length of the event at an offset, which lies within these bytes.
+    fn length_at(&self, at: usize) -> Result<usize, Fault> {
+        let rest = self.bytes.get(at..).ok_or(Fault::Short)?;
+        let length = EventPlace::read(rest)?.length as usize;
+        rest.get(..length).map(<[u8]>::len).ok_or(Fault::Short)
     }
 
     /// Iterates over the events and where they are. A fault here means that a writer encoded an
     /// event that breaks the rules, since the checksums hold.
     pub(crate) fn events(&self) -> impl Iterator<Item = Result<(Location, RecordedEvent), Fault>> {
-        let mut at = FRAME_HEADER.size;
+        let mut at = self.events_at;
         (0..self.header.event_count).map(move |index| {
-            let length = self.event_bytes(at, index)?.len();
+            let length = match self.is_whole() {
+                true => self.event_bytes(at, index)?.len(),
+                // Of events without their header each was looked at by itself.
+                false => self.length_at(at)?,
+            };
             let location = self.location.plus(at as u64);
             let own = self.bytes.slice(at..at + length);
             at = aligned(at + length);

@@ -168,7 +168,7 @@ table! {
     LOST_HEADER, "Lost file", 40;
     LOST_FILE_MAGIC: 0, 8, "magic", "`annalsLS`";
     LOST_VERSION: 8, 4, "format version", "1; a newer one is refused";
-    LOST_FLAGS: 12, 4, "feature flags", "0; an unknown flag is refused";
+    LOST_FLAGS: 12, 4, "feature flags", "bit 0: there is a hole of kind 3; an unknown flag is refused";
     LOST_STORE_ID: 16, 16, "store id", "that of the file `STORE`";
     LOST_HOLE_COUNT: 32, 8, "hole count", "1 to 65,536";
 }
@@ -176,10 +176,10 @@ table! {
 table! {
     /// One hole of the file `LOST`.
     HOLE, "Hole", 64;
-    HOLE_KIND: 0, 4, "kind", "1: bytes of one segment; 2: whole segments";
+    HOLE_KIND: 0, 4, "kind", "1: bytes of one segment; 2: whole segments; 3: bytes of one segment after which events of a broken frame follow";
     HOLE_RESERVED: 4, 4, "reserved", "zero";
     HOLE_FIRST_SEGMENT: 8, 8, "first segment", "number of the segment";
-    HOLE_LAST_SEGMENT: 16, 8, "last segment", "number of the last one, the same in a hole of kind 1";
+    HOLE_LAST_SEGMENT: 16, 8, "last segment", "number of the last one, the same in a hole of kind 1 or 3";
     HOLE_START: 24, 8, "start", "the location where the hole begins";
     HOLE_END: 32, 8, "end", "the location behind it";
     HOLE_FIRST_LOST: 40, 8, "first lost", "the first global position that is lost with it";
@@ -227,6 +227,9 @@ pub(crate) const TABLES: [&Table; 12] = [
 
 /// Frame flag: the store was closed after this frame.
 pub(crate) const FRAME_CLOSED: u16 = 1;
+
+/// Feature flag of the file `LOST`: a hole ends inside a frame.
+pub(crate) const LOST_PARTS_OF_FRAMES: u32 = 1;
 
 /// Bytes of a segment that are not for frames.
 pub(crate) const SEGMENT_OVERHEAD: u64 = (SEGMENT_HEADER.size + SEGMENT_FOOTER.size) as u64;

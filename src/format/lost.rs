@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::layout::{
     FORMAT_VERSION, HOLE, HOLE_END, HOLE_FIRST_LOST, HOLE_FIRST_SEGMENT, HOLE_KIND,
     HOLE_LAST_SEGMENT, HOLE_NEXT, HOLE_REPAIRED_AT, HOLE_RESERVED, HOLE_START, LOST_FILE_MAGIC,
-    LOST_FLAGS, LOST_HEADER, LOST_HOLE_COUNT, LOST_MAGIC, LOST_STORE_ID, LOST_VERSION,
+    LOST_FLAGS, LOST_HEADER, LOST_HOLE_COUNT, LOST_MAGIC, LOST_PARTS_OF_FRAMES, LOST_STORE_ID,
+    LOST_VERSION,
 };
 use super::{ALIGNMENT, Fault, Location, check_version};
 use crate::position::GlobalPosition;
@@ -26,8 +27,12 @@ pub(crate) const LOST_FILE_BYTES_MAX: usize = LOST_HEADER.size + HOLES_MAX * HOL
 /// What a hole takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HoleKind {
-    /// Bytes of one segment, behind its header.
+    /// Bytes of one segment, behind its header. After them a frame begins, or another hole, or the room
+    /// for frames ends.
     Part,
+    /// Bytes of one segment that end inside a frame, whose header is among them or in an earlier hole.
+    /// Events of that frame follow.
+    PartOfFrame,
     /// Whole segments.
     Segments,
 }
@@ -47,6 +52,13 @@ pub(crate) struct Hole {
     pub(crate) repaired_at: Timestamp,
 }
 
+impl HoleKind {
+    /// Returns whether the hole takes bytes of one segment.
+    pub(crate) fn is_part(self) -> bool {
+        matches!(self, Self::Part | Self::PartOfFrame)
+    }
+}
+
 impl Hole {
     /// Returns how many positions are lost with it.
     pub(crate) fn lost_count(&self) -> u64 {
@@ -58,6 +70,7 @@ impl Hole {
         let kind = match self.kind {
             HoleKind::Part => 1,
             HoleKind::Segments => 2,
+            HoleKind::PartOfFrame => 3,
         };
         HOLE_KIND.put(&mut bytes, kind);
         HOLE_FIRST_SEGMENT.put(&mut bytes, self.first_segment);
@@ -74,6 +87,7 @@ impl Hole {
         let kind = match (HOLE_KIND.get_u32(bytes), HOLE_RESERVED.get_u32(bytes)) {
             (1, 0) => HoleKind::Part,
             (2, 0) => HoleKind::Segments,
+            (3, 0) => HoleKind::PartOfFrame,
             _ => return Err(Fault::Invalid("kind of hole")),
         };
         let hole = Self {
@@ -118,6 +132,10 @@ pub(crate) fn encode_lost(store_id: Uuid, holes: &[Hole]) -> Vec<u8> {
     let mut bytes = vec![0; LOST_HEADER.size];
     LOST_FILE_MAGIC.put_bytes(&mut bytes, &LOST_MAGIC);
     LOST_VERSION.put(&mut bytes, FORMAT_VERSION.into());
+    let is_in_frame = |hole: &Hole| hole.kind == HoleKind::PartOfFrame;
+    if holes.iter().any(is_in_frame) {
+        LOST_FLAGS.put(&mut bytes, LOST_PARTS_OF_FRAMES.into());
+    }
     LOST_STORE_ID.put_bytes(&mut bytes, store_id.as_bytes());
     LOST_HOLE_COUNT.put(&mut bytes, holes.len() as u64);
     holes.iter().for_each(|hole| bytes.extend_from_slice(&hole.encode()));
@@ -140,7 +158,8 @@ pub(crate) fn decode_lost(bytes: &[u8], store_id: Uuid) -> Result<Vec<Hole>, Fau
     if crc32fast::hash(checked) != u32::from_le_bytes(*crc) {
         return Err(Fault::Checksum);
     }
-    check_version(LOST_VERSION.get_u32(checked), LOST_FLAGS.get_u32(checked), 0)?;
+    let flags = LOST_FLAGS.get_u32(checked);
+    check_version(LOST_VERSION.get_u32(checked), flags, LOST_PARTS_OF_FRAMES)?;
     let entries = checked.get(LOST_HEADER.size..).ok_or(Fault::Short)?;
     if Uuid::from_bytes(LOST_STORE_ID.get_16(checked)) != store_id {
         return Err(Fault::Invalid("store id"));
@@ -153,6 +172,9 @@ pub(crate) fn decode_lost(bytes: &[u8], store_id: Uuid) -> Result<Vec<Hole>, Fau
         return Err(Fault::Invalid("length"));
     }
     let holes: Vec<_> = entries.chunks(HOLE.size).map(Hole::decode).collect::<Result<_, _>>()?;
+    if flags == 0 && holes.iter().any(|hole| hole.kind == HoleKind::PartOfFrame) {
+        return Err(Fault::Invalid("kind of hole"));
+    }
     match holes.is_sorted_by(Hole::may_precede) {
         true => Ok(holes),
         false => Err(Fault::Invalid("order of holes")),

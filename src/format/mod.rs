@@ -23,7 +23,7 @@ mod tests;
 pub(crate) use end::EndFile;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use event::decode_first;
-pub(crate) use event::{EventPlace, check, id_of};
+pub(crate) use event::{EventPlace, check, id_of, verifies};
 pub(crate) use frame::{Frame, FrameHeader, FrameKind, PackedFrame, Stamp, signing_for};
 pub(crate) use id_times::{IdTime, IdTimes};
 pub(crate) use layout::{ALIGNMENT, FORMAT_VERSION, SEGMENT_OVERHEAD};

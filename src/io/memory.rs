@@ -13,12 +13,17 @@ use std::io::{Error, ErrorKind, Result};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::io::platform::DEVICE_ERROR;
 use crate::io::{
     Disk, DiskFile, DiskLock, Guard, Identity, MakeDirectory, Map, OpenMode, advanced, check_name,
 };
+
+/// Bytes that a system reads and caches as one, and that one sector makes unreadable.
+const CACHED_BYTES: u64 = 64 << 10;
 
 /// What a disk is asked to do, as counted and as made to fail.
 ///
@@ -43,6 +48,7 @@ pub(crate) enum Operation {
     WriteOut,
     BeginWriteOut,
     Evict,
+    ReadFinely,
     Map,
 }
 
@@ -63,6 +69,8 @@ pub(crate) struct MemoryFile {
     contents: Arc<Mutex<Vec<u8>>>,
     mode: OpenMode,
     is_unmapped: bool,
+    /// Whether a sector that cannot be read makes no others an error.
+    is_read_finely: AtomicBool,
 }
 
 /// A lock on a file in memory.
@@ -251,7 +259,8 @@ impl MemoryDisk {
         self.tree.lock().bytes_per_call_max = Some(bytes);
     }
 
-    /// Lets every read fail that touches a range of a file, whatever the file's name comes to mean.
+    /// Lets every read fail that touches a range of a file, whatever the file's name comes to mean; and
+    /// those that touch the large pieces of the range's bytes too, until the file is read finely.
     pub(crate) fn lose(&self, path: &str, range: Range<u64>) {
         self.tree.lock().unreadable.push((path.into(), range));
     }
@@ -389,7 +398,8 @@ impl Disk for MemoryDisk {
         };
         drop(tree);
         let (tree, is_unmapped) = (Arc::clone(&self.tree), self.is_unmapped);
-        Ok(MemoryFile { tree, path, contents, mode, is_unmapped })
+        let is_read_finely = AtomicBool::new(false);
+        Ok(MemoryFile { tree, path, contents, mode, is_unmapped, is_read_finely })
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
@@ -489,6 +499,18 @@ impl MemoryFile {
         Ok(tree.bytes_per_call_max.map_or(len, |most| most.min(len)))
     }
 
+    /// Returns what the device is asked for when a range is read: all of the large pieces in which the
+    /// system caches it, unless the file is read finely.
+    fn cached_with(&self, range: Range<u64>) -> Range<u64> {
+        match self.is_read_finely.load(Ordering::Relaxed) {
+            true => range,
+            false => {
+                let start = range.start / CACHED_BYTES * CACHED_BYTES;
+                start..range.end.div_ceil(CACHED_BYTES) * CACHED_BYTES
+            }
+        }
+    }
+
     fn check_writable(&self) -> Result<()> {
         match self.mode {
             OpenMode::Read => Err(Error::new(ErrorKind::PermissionDenied, "opened for reading")),
@@ -518,12 +540,12 @@ impl DiskFile for MemoryFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let most = self.call(Operation::Read, buffer.len())?;
-        let end = advanced(offset, most)?;
+        let read = self.cached_with(offset..advanced(offset, most)?);
         let is_lost = |(path, range): &(PathBuf, Range<u64>)| {
-            *path == self.path && range.start < end && offset < range.end
+            *path == self.path && range.start < read.end && read.start < range.end
         };
         if self.tree.lock().unreadable.iter().any(is_lost) {
-            return Err(Error::other("the device can not read this"));
+            return Err(Error::from_raw_os_error(DEVICE_ERROR));
         }
         let contents = self.contents.lock();
         let there = index(offset).ok().and_then(|start| contents.get(start..)).unwrap_or_default();
@@ -586,6 +608,12 @@ impl DiskFile for MemoryFile {
 
     fn evict(&self) -> Result<()> {
         self.call(Operation::Evict, 0).map(drop)
+    }
+
+    fn read_finely(&self, _offset: u64, _len: u64) -> Result<()> {
+        self.call(Operation::ReadFinely, 0)?;
+        self.is_read_finely.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn map(&self) -> Result<Option<Map>> {

@@ -222,6 +222,13 @@ pub(crate) trait DiskFile: Send + Sync + 'static {
     /// Does nothing where the system has no such call.
     fn evict(&self) -> Result<()>;
 
+    /// Lets reads of a range, and those that come after it, reach the device by the smallest unit: the
+    /// system caches what is read in a row in large pieces, and one block that the device cannot read
+    /// makes every byte of its piece an error.
+    ///
+    /// Does nothing where the system has no such call.
+    fn read_finely(&self, offset: u64, len: u64) -> Result<()>;
+
     /// Maps the file as long as it is now; `None` where files are read, and for an empty one.
     ///
     /// The caller looks only at ranges that nobody writes to any more.
@@ -229,14 +236,23 @@ pub(crate) trait DiskFile: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Reads until the buffer is full or the file ends, and returns how many bytes were read.
+    /// Reads until the buffer is full or the file ends, and returns how many bytes were read. What the
+    /// device cannot read is read once more, finely, before it is an error.
     fn read_up_to(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let mut filled = 0;
+        let mut is_fine = false;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match self.read_at(rest, advanced(offset, filled)?) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if !is_fine && is_of_device(&error) => {
+                    is_fine = true;
+                    let len = u64::try_from(rest.len()).unwrap_or(u64::MAX);
+                    if self.read_finely(advanced(offset, filled)?, len).is_err() {
+                        return Err(error);
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -285,6 +301,11 @@ pub(crate) trait DiskFile: Send + Sync + 'static {
         buffer.truncate(filled);
         Ok(buffer.into())
     }
+}
+
+/// Returns whether an error says that the device could not give bytes back.
+fn is_of_device(error: &Error) -> bool {
+    error.raw_os_error() == Some(platform::DEVICE_ERROR)
 }
 
 /// Returns an offset moved on, or an error for one that no file can have.

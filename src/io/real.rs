@@ -325,6 +325,10 @@ impl DiskFile for RealFile {
         platform::evict(&self.file)
     }
 
+    fn read_finely(&self, offset: u64, len: u64) -> Result<()> {
+        platform::read_finely(&self.file, offset, len)
+    }
+
     fn map(&self) -> Result<Option<Map>> {
         match self.read_mode {
             ReadMode::Map => Map::of(&self.file),

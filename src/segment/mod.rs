@@ -28,7 +28,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 pub(crate) use prepare::{Preallocation, prepare};
-pub(crate) use scan::{Scan, Scanned};
+pub(crate) use scan::{EventRun, Scan, Scanned};
 
 use crate::error::{Damage, Error, Result};
 use crate::event::{EventId, RecordedEvent};

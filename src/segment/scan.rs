@@ -9,9 +9,11 @@ use bytes::Bytes;
 use super::Segment;
 use crate::error::Result;
 use crate::format::{
-    ALIGNMENT, FRAME_HEADER_BYTES, Fault, Frame, FrameHeader, SEGMENT_HEADER_BYTES, is_zero,
+    ALIGNMENT, EVENT_HEADER_BYTES, EventPlace, FRAME_HEADER_BYTES, Fault, Frame, FrameHeader,
+    SEGMENT_HEADER_BYTES, aligned, is_zero, verifies,
 };
 use crate::io::DiskFile;
+use crate::limits::COMMIT_BYTES_MAX;
 
 /// Bytes from one possible start of a frame to the next.
 const STEP_BYTES: u64 = ALIGNMENT as u64;
@@ -32,6 +34,17 @@ pub(crate) enum Scanned {
     Blank,
     /// Bytes that are no frame.
     Fault(Fault),
+}
+
+/// Events of one frame that stand side by side and verify, though the frame may not.
+#[derive(Debug)]
+pub(crate) struct EventRun {
+    /// The events, as if they were a frame.
+    pub(crate) events: Frame,
+    /// The offset of the first one.
+    pub(crate) offset: u64,
+    /// The offset of the header of their frame.
+    pub(crate) frame_offset: u64,
 }
 
 /// A scan over the frames of a segment.
@@ -141,6 +154,90 @@ impl<'a, F: DiskFile> Scan<'a, F> {
         }
         self.offset = behind_data.min(self.end);
         Ok(None)
+    }
+
+    /// Goes on to the next place before an offset where an event stands that verifies and is wanted.
+    /// Returns whether there is one. An event tells by its own checksum that it is where it belongs.
+    pub(crate) fn search_event(
+        &mut self,
+        end: u64,
+        wanted: impl Fn(&EventPlace) -> bool,
+    ) -> Result<bool> {
+        let end = end.min(self.end);
+        while self.offset < end {
+            if let Some(zeros) = self.zeros_ahead()? {
+                self.offset += zeros;
+                continue;
+            }
+            if self.event(end, &wanted)?.is_some() {
+                return Ok(true);
+            }
+            self.pass_step();
+        }
+        Ok(false)
+    }
+
+    /// Goes on to the next place where something may stand.
+    pub(crate) fn pass_step(&mut self) {
+        self.offset += STEP_BYTES;
+    }
+
+    /// Takes events of one frame from the present offset on, the first of which is wanted, up to an
+    /// offset or the first that does not verify, and goes on behind them.
+    pub(crate) fn events(
+        &mut self,
+        end: u64,
+        epoch: u32,
+        wanted: impl Fn(&EventPlace) -> bool,
+    ) -> Result<Option<EventRun>> {
+        let start = self.offset;
+        let Some(first) = self.event(end, wanted)? else { return Ok(None) };
+        let Some(frame_offset) = start.checked_sub(first.frame_distance.into()) else {
+            return Ok(None);
+        };
+        let mut last = first;
+        loop {
+            self.offset += aligned(last.length as usize) as u64;
+            match self.event(end, |place| place.follows(&last))? {
+                Some(next) => last = next,
+                None => break,
+            }
+        }
+        let behind = std::mem::replace(&mut self.offset, start);
+        let bytes = self.bytes(behind - start)?;
+        let location = self.segment.location(start);
+        let events = Frame::of_events(bytes, self.segment.header().signing, location, epoch);
+        // What was read twice may have changed in between.
+        let Ok(events) = events else { return Ok(None) };
+        self.offset = behind;
+        Ok(Some(EventRun { events, offset: start, frame_offset }))
+    }
+
+    /// Reads the place of the event at the present offset, if it is wanted and verifies.
+    fn event(
+        &mut self,
+        end: u64,
+        wanted: impl Fn(&EventPlace) -> bool,
+    ) -> Result<Option<EventPlace>> {
+        let room = end.min(self.end).saturating_sub(self.offset);
+        if room < EVENT_HEADER_BYTES as u64 {
+            return Ok(None);
+        }
+        let header = self.bytes(EVENT_HEADER_BYTES as u64)?;
+        let Ok(place) = EventPlace::read(&header) else { return Ok(None) };
+        // Else the memory of this block could not be taken for the next.
+        drop(header);
+        let length = place.length as usize;
+        let in_frame = u64::from(place.frame_distance) + aligned(length) as u64;
+        let has_room = length >= EVENT_HEADER_BYTES
+            && aligned(length) as u64 <= room
+            && in_frame <= COMMIT_BYTES_MAX.into();
+        if !has_room || !wanted(&place) {
+            return Ok(None);
+        }
+        let own = self.bytes(length as u64)?;
+        let location = self.segment.location(self.offset);
+        Ok(verifies(&own, self.segment.header().signing, location).then_some(place))
     }
 
     /// Returns how many bytes can be passed over because they are zero, if the next ones are.

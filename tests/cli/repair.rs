@@ -24,8 +24,8 @@ fn state(directory: impl Into<PathBuf>) -> Vec<(PathBuf, Vec<u8>, SystemTime)> {
     state
 }
 
-/// The batch in which the damaged line was imported: its commit is lost whole.
-const LOST: std::ops::Range<usize> = 1000..1100;
+/// The damaged line: the rest of its batch is kept.
+const LOST: std::ops::Range<usize> = 1000..1001;
 
 #[track_caller]
 fn assert_holds_all_but_the_lost(store: &Path) {
@@ -44,8 +44,8 @@ fn a_dry_run_of_a_repair_prints_the_plan_and_changes_nothing() {
     let (place, ..) = damaged();
     let before = state(place.store());
     let ran = place.run("repair --store store --dry-run");
-    assert!(ran.printed().contains("positions 1001 to 1100 are lost"), "{ran:?}");
-    assert!(ran.printed().contains("planned: 100 positions lost in 1 place"), "{ran:?}");
+    assert!(ran.printed().contains("position 1001 is lost"), "{ran:?}");
+    assert!(ran.printed().contains("planned: 1 position lost in 1 place"), "{ran:?}");
     assert!(state(place.store()) == before);
 }
 
@@ -55,7 +55,7 @@ fn a_repair_that_nobody_agreed_to_prints_the_plan_and_exits_with_3() {
     let before = state(place.store());
     let ran = place.run("repair --store store");
     ran.failed(3, &["nothing was changed", "--yes"]);
-    assert!(ran.stdout.contains("positions 1001 to 1100 are lost"), "{ran:?}");
+    assert!(ran.stdout.contains("position 1001 is lost"), "{ran:?}");
     assert!(state(place.store()) == before);
     place.run("repair --store store --yes --dry-run");
     assert!(state(place.store()) == before);
@@ -67,25 +67,25 @@ fn a_repaired_store_takes_events_again_and_tells_what_is_lost() {
     let log = fs::read(&file).unwrap();
     let ran = place.run("repair --store store --yes --json");
     let report: serde_json::Value = serde_json::from_str(ran.printed()).unwrap();
-    assert_eq!((&report["done"], &report["lost_positions"]), (&true.into(), &100.into()));
+    assert_eq!((&report["done"], &report["lost_positions"]), (&true.into(), &1.into()));
     assert_eq!(report["given_up"][0]["first_lost"], 1001);
-    assert_eq!(report["given_up"][0]["first_good_after"], 1101);
+    assert_eq!(report["given_up"][0]["first_good_after"], 1002);
     assert!(fs::read(&file).unwrap() == log, "the log stays as it is");
     assert_holds_all_but_the_lost(&place.store());
 
     let verified = place.run("verify --store store");
     let verdict = verified.printed().lines().last().unwrap();
-    assert!(verdict.starts_with("repaired, 100 positions lost: 1900 events"), "{verdict}");
+    assert!(verdict.starts_with("repaired, 1 position lost: 1999 events"), "{verdict}");
     let stats = place.run("stats --store store --json");
     let stats: serde_json::Value = serde_json::from_str(stats.printed()).unwrap();
-    assert_eq!((&stats["events"], &stats["lost"]), (&1900.into(), &100.into()));
+    assert_eq!((&stats["events"], &stats["lost"]), (&1999.into(), &1.into()));
 
     // The lines that were lost are new again; the others are recognised.
     place.run("import events --store store").printed();
     let store = FileStore::open_read_only(place.store()).unwrap();
     let new = store.read_all(GlobalRead::new().from(2001)).unwrap().map(Result::unwrap);
     assert_eq!(new.count(), LOST.len());
-    assert_eq!(store.global_position().unwrap().get(), 2100);
+    assert_eq!(store.global_position().unwrap().get(), 2001);
 
     assert_eq!(place.run("repair --store store").printed(), "there is nothing to repair\n");
 }
@@ -114,7 +114,7 @@ fn a_salvage_copies_what_verifies_and_leaves_the_store_as_it_is() {
     let before = state(place.store());
     let copy = place.path().join("copy");
     let dry = place.run("salvage --store store --to copy --dry-run");
-    assert!(dry.printed().contains("positions 1001 to 1100 are lost"), "{dry:?}");
+    assert!(dry.printed().contains("position 1001 is lost"), "{dry:?}");
     place.run("salvage --store store --to copy").failed(3, &["nothing was changed"]);
     assert!(!copy.exists());
     place.run("salvage --store store --to copy --yes").printed();

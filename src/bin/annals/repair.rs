@@ -13,10 +13,10 @@ use crate::verify::{PrintedFinding, finding_line};
 
 /// Give up what is damaged, so that the store opens for writing again
 ///
-/// Prints what would be done and changes nothing, unless --yes is given. The log stays as it is: what
-/// does not verify is listed and passed over from then on. Positions that are lost are never given out
-/// again. Restore a backup instead if you have one. A file STORE that is missing is written anew from the
-/// log, and nothing is lost.
+/// Prints what would be done and changes nothing, unless --yes is given. The log stays as it is: each
+/// event that does not verify is listed and passed over from then on; the others of its commit stay.
+/// Positions that are lost are never given out again. Restore a backup instead if you have one. A file
+/// STORE that is missing is written anew from the log, and nothing is lost.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod broken;
 mod cases;
 mod copies;
 mod damaged;
@@ -193,6 +194,12 @@ struct Place {
 impl Place {
     fn end(&self) -> u64 {
         self.offset + self.length
+    }
+
+    /// Returns whether a position is of an event of the frame.
+    fn holds(&self, position: Option<GlobalPosition>) -> bool {
+        let own = self.first..self.first + self.events;
+        position.is_some_and(|position| own.contains(&position.get()))
     }
 
     /// An offset in the middle of the frame.

@@ -29,7 +29,7 @@ fn repaired(disk: &MemoryDisk) -> RepairReport {
 }
 
 /// How many positions there are in the store of `store`, and in how many segments.
-const COUNT: u64 = 20;
+pub(super) const COUNT: u64 = 20;
 
 /// Returns a closed store of twenty events of one stream in four segments, opened three times.
 pub(super) fn store() -> MemoryDisk {

@@ -43,6 +43,30 @@ fn what_was_written_is_read_back() {
 }
 
 #[test]
+fn a_list_with_a_hole_in_a_frame_is_a_newer_format_to_who_does_not_know_it() {
+    let in_frame = Hole { kind: HoleKind::PartOfFrame, ..hole(1) };
+    let nothing_lost = Hole { next: in_frame.first_lost, ..in_frame };
+    for holes in [vec![hole(0), in_frame], vec![nothing_lost], vec![in_frame, hole(2)]] {
+        let bytes = encode_lost(STORE_ID, &holes);
+        assert_eq!(LOST_FLAGS.get_u32(&bytes), 1);
+        assert_eq!(decode_lost(&bytes, STORE_ID), Ok(holes));
+    }
+    assert_eq!(LOST_FLAGS.get_u32(&encode_lost(STORE_ID, &[hole(0), whole_behind()])), 0);
+    let mut unmarked = encode_lost(STORE_ID, &[in_frame]);
+    LOST_FLAGS.put(&mut unmarked, 0);
+    let end = unmarked.len() - 4;
+    let crc = crc32fast::hash(&unmarked[..end]);
+    unmarked[end..].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(decode_lost(&unmarked, STORE_ID), Err(Fault::Invalid("kind of hole")));
+}
+
+/// Whole segments behind those of `hole`.
+fn whole_behind() -> Hole {
+    let hole = hole(1);
+    Hole { kind: HoleKind::Segments, first_segment: 4, last_segment: 9, ..hole }
+}
+
+#[test]
 fn every_flipped_bit_and_every_truncation_is_refused() {
     let bytes = encode_lost(STORE_ID, &[hole(0), hole(1)]);
     for bit in 0..bytes.len() * 8 {
@@ -63,6 +87,7 @@ fn a_hole_that_can_not_be_is_refused_though_the_checksum_holds() {
     let impossible = [
         Hole { first_segment: 0, last_segment: 0, ..hole },
         Hole { last_segment: 4, ..hole },
+        Hole { last_segment: 4, kind: HoleKind::PartOfFrame, ..hole },
         Hole { last_segment: 2, kind: HoleKind::Segments, ..hole },
         Hole { end: Location::new(start.get() - 8), ..hole },
         Hole { start: Location::new(start.get() + 1), ..hole },
@@ -102,7 +127,7 @@ fn another_store_another_version_and_another_count_are_refused() {
     };
     assert!(matches!(changed(LOST_VERSION, 2), Err(Fault::Newer { .. })));
     assert_eq!(changed(LOST_VERSION, 0), Err(Fault::Invalid("format version")));
-    assert!(matches!(changed(LOST_FLAGS, 1), Err(Fault::Newer { .. })));
+    assert!(matches!(changed(LOST_FLAGS, 2), Err(Fault::Newer { .. })));
     for count in [0, 2, u64::MAX] {
         assert_eq!(changed(LOST_HOLE_COUNT, count), Err(Fault::Invalid("length")));
     }

@@ -3,6 +3,8 @@
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -10,6 +12,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
+#[cfg(target_os = "linux")]
+use crate::io::LARGE_PAGE_BYTES;
 use crate::io::{Identity, OpenMode};
 
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -17,6 +21,9 @@ const DIRECTORY_MODE: Mode = Mode::RWXU;
 
 /// Whether others can read a file that is locked: locks are advice.
 pub(in crate::io) const LOCKS_LET_READ: bool = true;
+
+/// The number of the error for what the device cannot do.
+pub(in crate::io) const DEVICE_ERROR: i32 = Errno::IO.raw_os_error();
 
 /// The unit in which systems count the space that a file takes up.
 const BLOCK_BYTES: u64 = 512;
@@ -226,5 +233,24 @@ pub(in crate::io) fn evict(file: &File) -> Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 pub(in crate::io) fn evict(_file: &File) -> Result<()> {
+    Ok(())
+}
+
+/// Drops what is cached around a range, and has the file read page by page from now on.
+#[cfg(target_os = "linux")]
+pub(in crate::io) fn read_finely(file: &File, offset: u64, len: u64) -> Result<()> {
+    use rustix::fs::{Advice, fadvise};
+
+    const LARGEST: u64 = LARGE_PAGE_BYTES as u64;
+    fadvise(file, 0, None, Advice::Random)?;
+    // A cached piece lies at a multiple of its size, and is dropped only as a whole.
+    let start = offset / LARGEST * LARGEST;
+    let end = offset.saturating_add(len).checked_next_multiple_of(LARGEST);
+    let length = end.and_then(|end| NonZeroU64::new(end - start));
+    Ok(fadvise(file, start, length, Advice::DontNeed)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(in crate::io) fn read_finely(_file: &File, _offset: u64, _len: u64) -> Result<()> {
     Ok(())
 }

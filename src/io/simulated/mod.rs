@@ -557,6 +557,10 @@ impl DiskFile for SimulatedFile {
         self.sync(Call::BeginWriteOut, |_| {})
     }
 
+    fn read_finely(&self, _offset: u64, _len: u64) -> Result<()> {
+        Ok(())
+    }
+
     fn evict(&self) -> Result<()> {
         let mut machine = self.machine();
         match machine.evictions_in_vain {

@@ -140,3 +140,22 @@ fn a_copy_is_a_disk_of_its_own() {
     assert_eq!(copy.bytes_of("log/1").unwrap(), b"0123");
     assert!(copy.directory("log", MakeDirectory::Never).is_ok());
 }
+
+#[test]
+fn one_sector_makes_all_that_is_cached_with_it_unreadable_until_the_file_is_read_finely() {
+    let disk = MemoryDisk::new();
+    let file = disk.open("1", OpenMode::CreateNew).unwrap();
+    file.write_all_at(&[7; 200_000], 0).unwrap();
+    disk.lose("1", 70_000..70_001);
+    for (offset, is_cached_with_it) in
+        [(0, false), (65_536, true), (131_071, true), (131_072, false)]
+    {
+        let own = disk.open("1", OpenMode::Read).unwrap();
+        let mut byte = [0];
+        assert_eq!(own.read_at(&mut byte, offset).is_err(), is_cached_with_it, "{offset}");
+        assert_eq!(own.read_up_to(&mut byte, offset).unwrap(), 1);
+        assert_eq!(own.read_at(&mut byte, offset).unwrap(), 1);
+        assert!(own.read_up_to(&mut byte, 70_000).is_err());
+        assert_eq!(own.read_up_to(&mut byte, 70_001).unwrap(), 1);
+    }
+}

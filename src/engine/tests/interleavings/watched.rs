@@ -226,4 +226,8 @@ impl DiskFile for WatchedFile {
     fn evict(&self) -> Result<()> {
         self.file.evict()
     }
+
+    fn read_finely(&self, offset: u64, len: u64) -> Result<()> {
+        self.file.read_finely(offset, len)
+    }
 }
