@@ -8,6 +8,8 @@
 #![allow(clippy::panic, reason = "it panics when a test tells it to")]
 #![cfg_attr(not(test), allow(dead_code, reason = "only unit tests let it fail"))]
 
+mod gate;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind, Result};
 use std::ops::Range;
@@ -15,8 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
 
+use self::gate::{Gate, pass_gate};
 use crate::io::platform::DEVICE_ERROR;
 use crate::io::{
     Disk, DiskFile, DiskLock, Guard, Identity, MakeDirectory, Map, OpenMode, advanced, check_name,
@@ -123,55 +126,6 @@ enum Trouble {
     Panic,
 }
 
-/// Holds calls of one operation back until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Hold {
-    tree: Arc<Mutex<Tree>>,
-    operation: Operation,
-    gate: Arc<Gate>,
-}
-
-#[derive(Debug, Default)]
-struct Gate {
-    state: Mutex<GateState>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct GateState {
-    waiting: usize,
-    is_open: bool,
-}
-
-impl Hold {
-    /// Waits until a call is held back.
-    pub(crate) fn wait_for_a_call(&self) {
-        let mut state = self.gate.state.lock();
-        while state.waiting == 0 {
-            self.gate.changed.wait(&mut state);
-        }
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.tree.lock().gates.remove(&self.operation);
-        self.gate.state.lock().is_open = true;
-        self.gate.changed.notify_all();
-    }
-}
-
-impl Gate {
-    fn pass(&self) {
-        let mut state = self.state.lock();
-        state.waiting += 1;
-        self.changed.notify_all();
-        while !state.is_open {
-            self.changed.wait(&mut state);
-        }
-    }
-}
-
 impl MemoryDisk {
     /// Returns an empty directory.
     pub(crate) fn new() -> Self {
@@ -214,13 +168,6 @@ impl MemoryDisk {
     /// Tells whether a failure is still to come.
     pub(crate) fn is_to_fail(&self) -> bool {
         self.tree.lock().faults.iter().any(|fault| fault.calls_left > 0)
-    }
-
-    /// Holds every call of an operation back from now on, before it does anything.
-    pub(crate) fn hold(&self, operation: Operation) -> Hold {
-        let gate = Arc::<Gate>::default();
-        self.tree.lock().gates.insert(operation, Arc::clone(&gate));
-        Hold { tree: Arc::clone(&self.tree), operation, gate }
     }
 
     /// Returns a disk of its own with the same directories and files: what a crash now would leave.
@@ -309,13 +256,6 @@ impl MemoryDisk {
     fn named(&self, name: &str) -> Result<PathBuf> {
         check_name(name)?;
         Ok(self.directory.join(name))
-    }
-}
-
-/// Waits where calls of an operation are held back; others go on meanwhile.
-fn pass_gate(tree: &mut MutexGuard<'_, Tree>, operation: Operation) {
-    if let Some(gate) = tree.gates.get(&operation).map(Arc::clone) {
-        MutexGuard::unlocked(tree, || gate.pass());
     }
 }
 
