@@ -91,8 +91,6 @@ bugs! {
     RunUnsynced,
     /// A run is used before its name is durable.
     RunNameUnsynced,
-    /// A run is written while a store is opened of events that may stand in the cache only.
-    RunOfUnsettled,
     /// `END` gets its name before it is durable.
     EndFileUnsynced,
     /// `END` claims a commit that is not synced yet.

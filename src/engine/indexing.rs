@@ -12,7 +12,6 @@ use super::log::Segments;
 use super::recovery;
 use super::route::{Depth, NONE_MENDED, Route};
 use super::settling;
-use crate::bugs::{self, Bug};
 use crate::error::{Damage, Error, Result};
 use crate::format::{Frame, Location, Resume};
 use crate::index::{
@@ -97,10 +96,7 @@ pub(crate) fn add_frame<D: Disk>(
     frame: &Frame,
     resume: Resume,
 ) -> Result<()> {
-    let durable_upto = match bugs::on(Bug::RunOfUnsettled) {
-        true => Location::new(u64::MAX),
-        false => frame.header().durable_upto,
-    };
+    let durable_upto = frame.header().durable_upto;
     let (places, terms) = events_of(hasher, frame)?;
     index.set_aside(places.len());
     let failed = |source| Error::io("write an index run in", INDEX, source);
