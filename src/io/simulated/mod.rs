@@ -187,7 +187,11 @@ impl SimulatedDisk {
             panic!("there is no file {path}");
         };
         let file = Arc::make_mut(&mut machine.files.files[number]);
-        assert!(offset + bytes.len() <= file.durable.len(), "{path} is shorter");
+        assert!(offset + bytes.len() <= file.live.len(), "{path} is shorter");
+        // What a call has made longer may not be durable yet.
+        if file.durable.len() < file.live.len() {
+            file.durable.set_len(file.live.len());
+        }
         file.durable.write(offset, bytes);
         file.live.write(offset, bytes);
     }
