@@ -65,6 +65,8 @@ bugs! {
     EpochNotRaised,
     /// Any later frame shows that what is before it had been durable.
     EvidenceFromAnyFrame,
+    /// No later frame shows that what is before it had been durable.
+    EvidenceIgnored,
     /// A frame says that its whole group had been durable before it.
     DurableUptoTooFar,
     /// A frame says that nothing had been durable before it.

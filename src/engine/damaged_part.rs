@@ -41,7 +41,9 @@ impl<D: Disk> Walk<'_, D> {
             let is_evident = |frame: &Frame| {
                 frame.header().durable_upto > place || bugs::on(Bug::EvidenceFromAnyFrame)
             };
-            let shows = |frame: &Frame| self.goes_on(frame) && is_evident(frame);
+            let shows = |frame: &Frame| {
+                self.goes_on(frame) && is_evident(frame) && !bugs::on(Bug::EvidenceIgnored)
+            };
             let Some(evidence) = scan.search(zeros_max, shows)? else { return Ok(None) };
             durable = evidence.header().durable_upto;
             scan.go_back_to(offset);

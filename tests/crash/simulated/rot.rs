@@ -146,8 +146,17 @@ impl Made {
             1 | 2 => used[used.len() - 1 - chance.below(used.len().min(24))],
             _ => used[chance.below(used.len())],
         };
-        // The newest mark shows that all before it had been durable, and `END` where the log ended.
-        let is_far = bytes.len() >= at / SECTOR_BYTES * SECTOR_BYTES + SECTOR_BYTES;
+        // The newest mark shows that all before it had been durable, and `END` where the log ended. Without
+        // `END` and the runs nothing shows that the mark itself was there: its sectors are changed bit by bit.
+        let is_bare = path.ends_with(".seg") && chance.below(3) == 0;
+        let is_far = match is_bare {
+            true => {
+                self.forget_end(disk);
+                let last = used.last().map_or(0, |last| last / SECTOR_BYTES);
+                at / SECTOR_BYTES + 2 < last && !self.is_last_used(&path)
+            }
+            false => bytes.len() >= at / SECTOR_BYTES * SECTOR_BYTES + SECTOR_BYTES,
+        };
         let start = at / SECTOR_BYTES * SECTOR_BYTES;
         match chance.below(4) {
             0 if is_far => disk.damage(&path, start, &[0; SECTOR_BYTES]),
@@ -164,6 +173,20 @@ impl Made {
             false => self.is_honest(disk, chance),
         };
         judged.map_err(|what| format!("{what} ({path} at {at}, {:?})", self.settings))
+    }
+
+    /// Takes away what tells of the log's end outside of the log, so that only later frames show it.
+    fn forget_end(&self, disk: &SimulatedDisk) {
+        let runs = self.moment.names("index").into_iter().map(|name| format!("index/{name}"));
+        for path in runs.chain(["log/END".to_owned()]) {
+            let bytes = self.moment.bytes_of(&path).unwrap_or_default();
+            disk.damage(&path, 0, &vec![0; bytes.len()]);
+        }
+    }
+
+    /// Returns whether the log may end in this file.
+    fn is_last_used(&self, path: &str) -> bool {
+        segments(&self.moment).iter().rev().take(2).any(|name| path.ends_with(name.as_str()))
     }
 
     /// Demands that every answer is as it was.
